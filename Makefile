@@ -1,0 +1,47 @@
+# Every target sets up .venv first where that is still to be done. PYTHON=... picks another interpreter.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && break; done)
+PY := .venv/bin/python
+
+# TensorFlow's start-up notes and pip's advice would bury what a target has to say.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+.PHONY: help demo test lint lab notebooks bench realism train clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML page and PNG in output/
+	$(PY) scripts/demo.py
+
+test: lint  ## lint and every test, the headless execution of the notebooks among them
+	$(PY) -m pytest
+
+lint: .venv/ready  ## ruff over the code and the notebooks
+	$(PY) -m ruff check .
+
+lab: .venv/ready  ## JupyterLab on the notebooks
+	$(PY) -m jupyterlab notebooks
+
+notebooks: .venv/ready  ## execute the notebooks in place
+	$(PY) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+bench: .venv/ready  ## the benchmarks
+	$(PY) -m benchmarks
+
+realism: .venv/ready  ## measure how realistic each method's images are
+	$(PY) scripts/realism.py
+
+train: .venv/ready  ## rebuild the embedded network and its judges in data/
+	$(PY) scripts/train.py
+
+clean:  ## remove what the other targets made, but .venv
+	rm -rf output build dist *.egg-info .pytest_cache .ruff_cache
+	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+.venv/ready: setup.cfg pyproject.toml
+	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or newer on the PATH; received none." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --editable '.[test,notebooks]'
+	@touch $@

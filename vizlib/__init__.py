@@ -1,0 +1,59 @@
+"""vizlib: what an image network has learned, shown in new images made from the statistics of its activations.
+
+    import vizlib as viz
+
+Importing it is immediate: a name below is looked up, and what it needs imported, when it is first used (PEP 562).
+"""
+
+from importlib import import_module
+from sys import modules
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("partworld", "plots", "realism", "statistics", "terms")
+
+_HOMES = {
+    "load_network": "network",
+    "Network": "network",
+    "load_images": "images",
+    "ImageStatistics": "statistics",
+    "PCAGaussian": "statistics",
+    "BootstrapMix": "statistics",
+    "StatsStore": "store",
+    "collect": "collect",
+    "saliency": "saliency",
+    "reconstruct": "methods",
+    "simonyan": "methods",
+    "explore": "explorer",
+}
+
+__all__ = ["__version__", *_SUBMODULES, *_HOMES]
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return import_module(f"vizlib.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"vizlib.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'vizlib' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
+
+
+class _Package(ModuleType):
+    """The package, in which `saliency` and `collect` are functions and never the files they are written in.
+
+    Python binds a submodule to its name in the package once it is imported, by whomever and in whatever order;
+    this is the one place all of those pass.
+    """
+
+    def __setattr__(self, name, value):
+        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+modules[__name__].__class__ = _Package
