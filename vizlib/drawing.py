@@ -1,0 +1,162 @@
+"""Antialiased picture-book drawing: outlined, softly shaded shapes on a small RGB image, with exact boxes.
+
+A picture is a list of `Piece`s, plain values drawn in order, so that a scene can be inspected, changed and drawn
+again. Points are (x, y) with y pointing down.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+SIDE = 64
+SUPERSAMPLING = 4  # each pixel is the mean of 4 x 4 samples
+INK = np.array([38.0, 30.0, 46.0])
+
+
+class Shape(NamedTuple):
+    """A filled polygon, or an open stroke where `width` is above 0 (in the units of `points`)."""
+
+    points: np.ndarray
+    colour: tuple
+    tones: int = 1  # nested lighter copies that make the soft shading
+    outline: float = 0.9  # pixels
+    width: float = 0.0
+
+
+class Piece(NamedTuple):
+    """Shapes that belong together; `kind` names the part they make, None for what is no named part."""
+
+    kind: str | None
+    shapes: list
+
+
+def ellipse(x, y, rx, ry=None, angle=0.0):
+    """Points of an ellipse with centre (x, y), radii rx and ry, turned by `angle` radians; (28, 2)."""
+    points = _circle() * (rx, rx if ry is None else ry)
+    return (points @ _rotation(angle) if angle else points) + (x, y)
+
+
+def box(left, top, right, bottom, radius=0.0):
+    """Points of an upright box with rounded corners."""
+    if not radius:
+        return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
+    quarters = _circle()
+    centres = np.array([(right, bottom), (left, bottom), (left, top), (right, top)]) \
+        + radius * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    return (quarters.reshape(4, 7, 2) * radius + centres[:, None]).reshape(-1, 2)
+
+
+def smooth(points):
+    """A closed Catmull-Rom curve through `points` (k, 2); (6 k, 2)."""
+    return _spline(len(points)) @ np.asarray(points, float)
+
+
+def smooth_open(points):
+    """An open Catmull-Rom curve from the first to the last of `points` (k, 2); (6 k - 5, 2)."""
+    points = np.asarray(points, float)
+    ends = 2 * points[[0, -1]] - points[[1, -2]]
+    return (_spline(len(points) + 2) @ np.vstack([ends[:1], points, ends[1:]]))[6:-11]
+
+
+def place(piece, scale, angle, shift):
+    """The piece scaled, turned by `angle` radians, then moved by `shift`."""
+    matrix = scale * _rotation(angle)
+    return Piece(piece.kind, [shape._replace(points=shape.points @ matrix + shift, width=shape.width * scale)
+                              for shape in piece.shapes])
+
+
+def extent(piece):
+    """(top, left, bottom, right) of the drawn piece, floats."""
+    reach = [(shape.points, (shape.width + shape.outline * (2 if shape.width else 1)) / 2) for shape in piece.shapes]
+    left, top = np.min([points.min(0) - r for points, r in reach], 0)
+    right, bottom = np.max([points.max(0) + r for points, r in reach], 0)
+    return top, left, bottom, right
+
+
+def pixel_box(piece):
+    """(top, left, bottom, right) in whole pixels, bottom and right exclusive, clipped to the image."""
+    top, left, bottom, right = np.clip(extent(piece), 0, SIDE)
+    return int(top), int(left), int(np.ceil(bottom)), int(np.ceil(right))
+
+
+def render(background, pieces, light):
+    """Draw pieces, in pixel coordinates, over a background.
+
+    background : uint8 (64, 64, 3)
+    light : (x, y), the direction the light comes from; its length, 0 to 1, is the strength of the shading
+    Returns uint8 (64, 64, 3).
+    """
+    from PIL import Image, ImageDraw
+
+    size = SIDE * SUPERSAMPLING
+    image = Image.fromarray(background).resize((size, size), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    for piece in pieces:
+        for shape in piece.shapes:
+            (_draw_stroke if shape.width else _draw_polygon)(draw, shape, light)
+    return np.asarray(image.reduce(SUPERSAMPLING))
+
+
+def mix(colour, other, amount):
+    """`colour` moved towards `other` by `amount` in [0, 1]; a tuple of three floats in [0, 255]."""
+    return tuple(a + amount * (b - a) for a, b in zip(colour, other))
+
+
+def _draw_polygon(draw, shape, light):
+    points = shape.points * SUPERSAMPLING
+    if shape.tones == 1:
+        draw.polygon(points.ravel().tolist(), fill=_rgb(shape.colour))
+    else:
+        strength = float(np.hypot(*light))
+        low, high = points.min(0), points.max(0)
+        centre, offset = (low + high) / 2, (high - low) / 4 * light / max(strength, 1e-6)
+        for tone in range(shape.tones):
+            shrink = 0.62 * tone / (shape.tones - 1)
+            level = strength * (tone / (shape.tones - 1) - 0.5)
+            colour = mix(shape.colour, (255, 250, 235) if level > 0 else INK, abs(level))
+            inner = points if tone == 0 else points * (1 - shrink) + (centre + offset) * shrink
+            draw.polygon(inner.ravel().tolist(), fill=_rgb(colour))
+    if shape.outline:
+        closed = np.concatenate([points, points[:2]]).ravel().tolist()
+        draw.line(closed, fill=_rgb(mix(shape.colour, INK, 0.75)), width=round(shape.outline * SUPERSAMPLING))
+
+
+def _draw_stroke(draw, shape, light):
+    points = shape.points * SUPERSAMPLING
+    path = points.ravel().tolist()
+    passes = [(shape.width + 2 * shape.outline, mix(shape.colour, INK, 0.75))] if shape.outline else []
+    for width, colour in [*passes, (shape.width, shape.colour)]:
+        width = max(round(width * SUPERSAMPLING), 1)
+        draw.line(path, fill=_rgb(colour), width=width)
+        if width > 4:  # round ends and joints
+            r = width / 2 - 0.5
+            for x, y in points.tolist():
+                draw.ellipse((x - r, y - r, x + r, y + r), fill=_rgb(colour))
+
+
+def _rgb(colour):
+    return tuple(int(c) for c in colour)
+
+
+def _rotation(angle):
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([(c, s), (-s, c)])
+
+
+@lru_cache
+def _circle(n=28):
+    turn = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    return np.stack([np.cos(turn), np.sin(turn)], 1)
+
+
+@lru_cache
+def _spline(k, steps=6):
+    """The matrix (steps k, k) that takes k control points to the closed Catmull-Rom curve through them."""
+    t = np.arange(steps)[:, None] / steps
+    weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
+    matrix = np.zeros((k, steps, k))
+    for i in range(k):
+        for j in range(4):
+            matrix[i, :, (i + j - 1) % k] += weights[:, j]
+    return matrix.reshape(k * steps, k)
