@@ -30,10 +30,10 @@ def mini():
 
 @pytest.fixture
 def tiny_cnn():
-    """A Keras model small enough to differentiate by hand: 6 × 6 RGB, two ReLU convolutions, pooling, 3 classes.
+    """A Keras model small enough to differentiate by hand: 6 × 6 RGB, two ReLU convolutions, 3 classes.
 
-    Its weights are multiples of 1/4 from a fixed seed: with inputs of few binary places, activations and their
-    gradients are exact in float32 in whatever order they are summed.
+    Its weights are multiples of 1/4 from a fixed seed: with inputs of few binary places, activations and
+    their gradients are exact in float32 in whatever order they are summed.
     """
     import keras
     from keras import layers

@@ -2,7 +2,7 @@
 
     import vizlib as viz
 
-Importing it is immediate: a name below is looked up, and what it needs imported, when it is first used (PEP 562).
+Importing it is immediate: what a name below needs is imported when the name is first used (PEP 562).
 """
 
 from importlib import import_module
@@ -46,8 +46,8 @@ def __dir__():
 class _Package(ModuleType):
     """The package, in which `saliency` and `collect` are functions and never the files they are written in.
 
-    Python binds a submodule to its name in the package once it is imported, by whomever and in whatever order;
-    this is the one place all of those pass.
+    Python binds a submodule to its name in the package when it has been imported, whoever asked for it and
+    in whatever order; this is the one place that all of those pass.
     """
 
     def __setattr__(self, name, value):

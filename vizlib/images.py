@@ -16,19 +16,19 @@ MAX_PIXELS = 50_000_000
 def load_images(source, class_name, n=None, seed=0, size=64):
     """Images of one class: float32 RGB in [0, 1], (n, size, size, 3).
 
-    source: "partworld" for drawn scenes, or the path of a folder of class folders (a folder that has that very
-    name is "./partworld"). From a folder, n=None takes all files in the order of their names; a number takes a
-    random choice that depends on the seed alone and of which a smaller n is the beginning. Of PartWorld, n=None
-    draws 100.
+    source: "partworld" for drawn scenes, or the path of a folder of class folders (a folder of that very
+    name is "./partworld"). From a folder, n=None takes all files in the order of their names; a number takes
+    a random choice that the seed decides and of which a smaller n is the beginning. Of PartWorld, n=None
+    draws 100 scenes.
 
     A picture is turned upright (EXIF), cropped to the square in its middle and resized with Pillow's Lanczos
-    filter, which averages over all pixels that it drops. Of an animation the first frame counts; transparency is
-    laid on white; colour profiles are not applied.
+    filter, which averages over the pixels that it drops. Of an animation the first frame is taken;
+    transparent pixels show white; colour profiles are not applied.
 
-    A file that cannot be read whole, that is over 50 megapixels or 100 MB, or that is no JPEG, PNG, BMP, GIF, WebP
-    or TIFF is skipped with a warning that names it, and another taken in its place; hidden files are passed over.
-    Fewer than n in the end is a warning, none at all a ValueError. An unknown class is a ValueError that lists the
-    classes, a missing folder a FileNotFoundError.
+    A file that cannot be read whole, that has over 50 megapixels or 100 MB, or that is no JPEG, PNG, BMP,
+    GIF, WebP or TIFF is skipped with a warning that names it, and another is taken in its place. Hidden files
+    are passed over. Fewer than n in the end is a warning, none at all a ValueError. An unknown class is a
+    ValueError that lists the classes, a missing folder a FileNotFoundError.
     """
     if n is not None and n < 1:
         raise ValueError(f"expected n of at least 1, or None; received {n!r}.")
@@ -50,26 +50,28 @@ def load_images(source, class_name, n=None, seed=0, size=64):
             break
     if not pictures:
         folder = str(Path(source, class_name))
-        raise ValueError(f"expected images in {folder!r}; received {len(files)} files, none of them readable.")
+        raise ValueError(f"expected images in {folder!r}; received {len(files)} files, none readable.")
     if n is not None and len(pictures) < n:
         warnings.warn(f"expected {n} images of {class_name!r}; received {len(pictures)}.", stacklevel=2)
     return as_images(np.stack(pictures))
 
 
 def as_images(array):
-    """Images in the library's own form, float32 in [0, 1], (n, height, width, 3), which may share the input's memory.
+    """Images in the library's own form: float32 RGB in [0, 1], (n, height, width, 3).
 
-    array: uint8 in [0, 255] or float in [0, 1], (n, height, width, 3) or one image (height, width, 3). Anything
-    else is a ValueError: another rank or dtype, no images or pixels, other than 3 channels, NaN, values out of range.
+    array: uint8 in [0, 255] or float in [0, 1], (n, height, width, 3) or one image (height, width, 3);
+    float32 comes back as it is, not copied.
+    Anything else is a ValueError: another rank, dtype or number of channels, no pixels, NaN, values outside.
     """
     array = np.asarray(array)
     if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.size == 0:
-        raise ValueError(f"expected images (n, height, width, 3) or one (height, width, 3); received {array.shape}.")
+        wanted = "(n, height, width, 3) or one of shape (height, width, 3)"
+        raise ValueError(f"expected images of shape {wanted}; received {array.shape}.")
     images = array.reshape(-1, *array.shape[-3:])
     if images.dtype == np.uint8:
         return images / np.float32(255)
     if not np.issubdtype(images.dtype, np.floating):
-        raise ValueError(f"expected images as float in [0, 1] or uint8 in [0, 255]; received dtype {images.dtype}.")
+        raise ValueError(f"expected float in [0, 1] or uint8 in [0, 255]; received dtype {images.dtype}.")
     images = images.astype(np.float32, copy=False)
     low, high = images.min(), images.max()
     if not (low >= 0 and high <= 1):  # so that NaN fails as well
@@ -105,12 +107,11 @@ def _drawn(class_name, n, seed, size):
 
 def _files(source, class_name):
     if not source.is_dir():
-        raise FileNotFoundError(f"expected 'partworld' or a folder of class folders; received {str(source)!r}.")
+        raise FileNotFoundError(f"expected \"partworld\" or a folder of classes; received {str(source)!r}.")
     classes = sorted(folder.name for folder in _visible(source) if folder.is_dir())
     if class_name not in classes:
-        raise ValueError(
-            f"expected a class of {str(source)!r}, one of {', '.join(classes) or '(none)'}; received {class_name!r}."
-        )
+        known = ", ".join(classes) or "none"
+        raise ValueError(f"expected a class of {str(source)!r} ({known}); received {class_name!r}.")
     return sorted(file for file in _visible(source / class_name) if not file.is_dir())
 
 

@@ -1,0 +1,310 @@
+"""The image loader: what it does to pictures, and what it does with files that are none."""
+
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vizlib import images
+from vizlib.images import as_images, load_images, save_image, to_uint8
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder of class folders with one class, "thing"."""
+    (tmp_path / "thing").mkdir()
+    return tmp_path
+
+
+def put(folder, name, picture, **options):
+    """Save a picture, or an array as one, in the class folder; the path."""
+    if not isinstance(picture, Image.Image):
+        picture = Image.fromarray(picture)
+    picture.save(folder / "thing" / name, **options)
+    return folder / "thing" / name
+
+
+def solid(colour, size=(10, 10), mode="RGB"):
+    return Image.new(mode, size, colour)
+
+
+def greys(folder, values):
+    for value in values:
+        put(folder, f"{value:03}.png", solid((value,) * 3))
+
+
+def only(folder, **options):
+    """The one image of the class, uint8."""
+    loaded = load_images(folder, "thing", **options)
+    assert len(loaded) == 1
+    return to_uint8(loaded[0])
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.gif", "a.tiff", "a.jpg", "a.webp"])
+def test_a_solid_colour_survives_in_every_format(folder, name):
+    put(folder, name, solid((200, 100, 50), (97, 80)), **({"lossless": True} if name == "a.webp" else {}))
+    loaded = load_images(folder, "thing", size=16)
+    assert loaded.shape == (1, 16, 16, 3) and loaded.dtype == np.float32
+    expected = np.broadcast_to(np.array([200, 100, 50]) / 255, loaded.shape)
+    np.testing.assert_allclose(loaded, expected, atol=3 / 255 if name == "a.jpg" else 1e-6)
+
+
+@pytest.mark.parametrize("factor", [2, 7, 16])
+def test_a_checkerboard_of_single_pixels_becomes_mid_grey(folder, factor):
+    board = np.indices((32 * factor, 32 * factor)).sum(0) % 2 * np.uint8(255)
+    put(folder, "board.png", board.astype(np.uint8))
+    np.testing.assert_allclose(load_images(folder, "thing", size=32), 0.5, atol=0.02)
+
+
+def test_a_picture_of_the_right_size_is_left_as_it_is(folder):
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    put(folder, "a.png", picture)
+    np.testing.assert_array_equal(only(folder, size=8), picture)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_the_crop_is_the_middle_square(folder, turn):
+    picture = np.zeros((4, 13, 3), np.uint8)
+    picture[:, :4], picture[:, 4:8], picture[:, 8:] = RED, GREEN, BLUE  # 4, 4 and 5 wide
+    put(folder, "a.png", picture.transpose(1, 0, 2) if turn else picture)
+    np.testing.assert_array_equal(only(folder, size=4), np.broadcast_to(GREEN, (4, 4, 3)))
+
+
+def test_exif_orientation_is_respected(folder):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    picture[:, :4], picture[:, 4:] = RED, BLUE
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to show: the left side comes up
+    put(folder, "a.png", picture, exif=exif)
+    np.testing.assert_array_equal(only(folder, size=8), np.rot90(picture, -1))
+
+
+@pytest.mark.parametrize(
+    ("name", "picture", "expected"),
+    [
+        ("grey.png", solid(77, mode="L"), (77, 77, 77)),
+        ("grey and alpha.png", solid((0, 51), mode="LA"), (204, 204, 204)),
+        ("one bit.png", solid(1, mode="1"), (255, 255, 255)),
+        ("alpha.png", solid((255, 0, 0, 51), mode="RGBA"), (255, 204, 204)),  # 1/5 red on white
+        ("palette.gif", solid(GREEN).convert("P"), GREEN),
+        ("cmyk.tiff", solid((0, 255, 255, 0), mode="CMYK"), RED),
+        ("deep.png", np.full((10, 10), 77 * 257, np.uint16), (77, 77, 77)),
+        ("deep.tiff", np.full((10, 10), 77 * 257, np.uint16), (77, 77, 77)),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_every_colour_mode_becomes_rgb(folder, name, picture, expected):
+    put(folder, name, picture)
+    np.testing.assert_array_equal(only(folder, size=10), np.broadcast_to(expected, (10, 10, 3)))
+
+
+def test_a_transparent_palette_entry_shows_white(folder):
+    picture = solid(RED).quantize(2)
+    put(folder, "a.png", picture, transparency=picture.getpixel((0, 0)))
+    np.testing.assert_array_equal(only(folder), 255)
+
+
+def test_of_an_animation_the_first_frame_is_taken(folder):
+    put(folder, "a.gif", solid(RED), save_all=True, append_images=[solid(BLUE)])
+    np.testing.assert_array_equal(only(folder)[0, 0], RED)
+
+
+def test_all_files_come_in_the_order_of_their_names(folder):
+    greys(folder, np.random.default_rng(0).permutation(30))
+    assert to_uint8(load_images(folder, "thing"))[:, 0, 0, 0].tolist() == list(range(30))
+
+
+def test_the_seed_decides_the_choice_and_a_smaller_n_is_its_beginning(folder):
+    greys(folder, range(40))
+    def choice(n, seed):
+        return to_uint8(load_images(folder, "thing", n=n, seed=seed))[:, 0, 0, 0].tolist()
+
+    draws = [choice(20, seed) for seed in range(4)]
+    assert len({tuple(values) for values in draws}) == 4
+    for seed, values in enumerate(draws):
+        assert len(set(values)) == 20
+        assert choice(20, seed) == values
+        assert choice(7, seed) == values[:7]
+
+
+def truncate(path, keep=0.6):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+
+
+def declare(path, width, height):
+    """A PNG of a few bytes whose header declares these sizes."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    )
+
+
+def noisy(folder, name):
+    return put(folder, name, np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8))
+
+
+BAD = {
+    "empty.png": lambda path, folder: path.write_bytes(b""),
+    "text.jpg": lambda path, folder: path.write_text("no image"),
+    "cut.jpg": lambda path, folder: truncate(noisy(folder, path.name)),
+    "cut.png": lambda path, folder: truncate(noisy(folder, path.name)),
+    "cut.gif": lambda path, folder: truncate(noisy(folder, path.name)),
+    "cut.bmp": lambda path, folder: truncate(noisy(folder, path.name)),
+    "cut.tiff": lambda path, folder: truncate(noisy(folder, path.name)),
+    "cut.webp": lambda path, folder: truncate(noisy(folder, path.name)),
+    "header only.png": lambda path, folder: truncate(noisy(folder, path.name), keep=0.005),
+    "other format.ppm": lambda path, folder: put(folder, path.name, solid(RED)),
+    "float.tiff": lambda path, folder: put(folder, path.name, np.ones((5, 5), np.float32)),
+    "51 megapixels.png": lambda path, folder: declare(path, 51_000, 1_000),
+    "bomb.png": lambda path, folder: declare(path, 60_000, 60_000),
+    "nowhere.png": lambda path, folder: path.symlink_to("absent"),
+    "pipe.png": lambda path, folder: os.mkfifo(path),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_skipped_with_a_warning_that_names_it(folder, name):
+    greys(folder, [10, 20])
+    BAD[name](folder / "thing" / name, folder)
+    with pytest.warns(UserWarning, match=name) as caught:
+        loaded = load_images(folder, "thing")
+    assert to_uint8(loaded)[:, 0, 0, 0].tolist() == [10, 20]
+    assert caught[-1].filename == __file__
+
+
+def test_the_pixel_limit_is_the_declared_size_and_the_byte_limit_the_file_s(folder, monkeypatch):
+    path = put(folder, "a.png", solid(RED, (20, 10)))
+    monkeypatch.setattr(images, "MAX_PIXELS", 200)
+    monkeypatch.setattr(images, "MAX_BYTES", path.stat().st_size)
+    assert len(load_images(folder, "thing")) == 1
+    for limit in ("MAX_PIXELS", "MAX_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(images, limit, getattr(images, limit) - 1)
+            with (
+                pytest.warns(UserWarning, match=rf"a\.png.* at most \d+ {limit[4:].lower()}"),
+                pytest.raises(ValueError, match="received 1 files, none readable"),
+            ):
+                load_images(folder, "thing")
+
+
+def test_another_file_takes_the_place_of_a_bad_one(folder):
+    greys(folder, range(10))
+    for value in range(5):
+        (folder / "thing" / f"bad{value}.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="bad"):
+        loaded = load_images(folder, "thing", n=10)
+    assert sorted(to_uint8(loaded)[:, 0, 0, 0]) == list(range(10))
+
+
+def test_fewer_than_asked_for_is_a_warning(folder):
+    greys(folder, [1, 2, 3])
+    with pytest.warns(UserWarning, match="expected 5 images of 'thing'; received 3"):
+        assert len(load_images(folder, "thing", n=5)) == 3
+
+
+def test_hidden_files_and_folders_are_passed_over(folder, recwarn):
+    greys(folder, [1])
+    (folder / "thing" / ".DS_Store").write_bytes(b"anything")
+    (folder / "thing" / "inner").mkdir()
+    assert len(load_images(folder, "thing")) == 1 and not recwarn
+
+
+def test_an_unknown_class_lists_the_classes(folder):
+    (folder / "other").mkdir()
+    (folder / ".git").mkdir()
+    (folder / "notes.txt").touch()
+    with pytest.raises(ValueError, match=r"\(other, thing\); received 'thin'"):
+        load_images(folder, "thin")
+    for escape in ("..", ".git", "", "../" + folder.name):
+        with pytest.raises(ValueError, match="expected a class"):
+            load_images(folder, escape)
+
+
+def test_what_is_not_there_is_an_error(folder):
+    with pytest.raises(FileNotFoundError, match="received .*absent"):
+        load_images(folder / "absent", "thing")
+    with pytest.raises(ValueError, match="received 0 files"):
+        load_images(folder, "thing")
+    for wrong in ({"n": 0}, {"n": -1}, {"size": 0}):
+        with pytest.raises(ValueError, match=f"received {next(iter(wrong.values()))}"):
+            load_images(folder, "thing", **wrong)
+
+
+def test_partworld_is_drawn_from_the_seed():
+    from vizlib import partworld
+
+    loaded = load_images("partworld", "face", n=3, seed=5)
+    np.testing.assert_array_equal(loaded, partworld.draw("face", 3, seed=5))
+    np.testing.assert_array_equal(load_images("partworld", "face", n=2, seed=5), loaded[:2])
+    half = load_images("partworld", "face", n=3, seed=5, size=32)
+    assert half.shape == (3, 32, 32, 3) and half.dtype == np.float32
+    np.testing.assert_allclose(half, loaded.reshape(3, 32, 2, 32, 2, 3).mean((2, 4)), atol=0.2)
+    np.testing.assert_allclose(half.mean((1, 2)), loaded.mean((1, 2)), atol=0.01)
+    with pytest.raises(ValueError, match="face.*received 'faces'"):
+        load_images("partworld", "faces")
+
+
+def test_photographs(shared):
+    loaded = load_images(shared / "photos" / "val", "goldfish")
+    assert loaded.shape == (50, 64, 64, 3)
+    red, green, blue = loaded.mean((0, 1, 2))
+    assert red > green > blue  # goldfish are orange
+
+
+def test_as_images_takes_uint8_and_floats_of_one_image_or_many():
+    one = np.array([[[0, 51, 255]]], np.uint8)
+    for array in (one, one[None], one / 255, (one / 255)[None], (one / 255).tolist()):
+        result = as_images(array)
+        assert result.dtype == np.float32 and result.shape == (1, 1, 1, 3)
+        np.testing.assert_array_equal(result.ravel(), np.float32([0, 0.2, 1]))
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 4)), r"received \(4, 4\)"),
+        (np.zeros((1, 1, 4, 4, 3)), r"received \(1, 1, 4, 4, 3\)"),
+        (np.zeros((4, 4, 1)), r"received \(4, 4, 1\)"),
+        (np.zeros((2, 4, 4, 4)), r"received \(2, 4, 4, 4\)"),
+        (np.zeros((0, 4, 4, 3)), r"received \(0, 4, 4, 3\)"),
+        (np.zeros((4, 4, 3), int), "received dtype int64"),
+        (np.zeros((4, 4, 3), bool), "received dtype bool"),
+        (np.full((4, 4, 3), np.nan), "received values from nan to nan"),
+        (np.full((4, 4, 3), 1.01), "received values from 1.01 to 1.01"),
+        (np.linspace(-0.5, 1, 48).reshape(4, 4, 3), "received values from -0.5 to 1"),
+        (np.linspace(0, 255, 48).reshape(4, 4, 3), "received values from 0 to 255"),
+    ],
+)
+def test_as_images_says_what_it_expected_and_received(array, message):
+    with pytest.raises(ValueError, match=f"expected .*{message}"):
+        as_images(array)
+
+
+def test_to_uint8_is_the_inverse_of_as_images_and_rounds():
+    every = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    np.testing.assert_array_equal(to_uint8(as_images(every))[0], every)
+    np.testing.assert_array_equal(to_uint8(np.full((1, 1, 3), 0.5019)), 128)
+    with pytest.raises(ValueError, match="received values"):
+        to_uint8(np.full((1, 1, 3), 2.0))
+
+
+def test_save_image_writes_the_whole_file_or_none(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    picture = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    save_image(path, picture / 255)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
+
+    def fail(self, file, **options):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_image(path, 1 - picture / 255)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
