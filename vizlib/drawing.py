@@ -4,6 +4,7 @@ A picture is a list of `Piece`s, plain values drawn in order, so that a scene ca
 again. Points are (x, y) with y pointing down.
 """
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 SIDE = 64
 SUPERSAMPLING = 4  # each pixel is the mean of 4 x 4 samples
-INK = np.array([38.0, 30.0, 46.0])
+INK, GLOW = (38, 30, 46), (255, 250, 235)  # what shadows and lights tend to
 
 
 class Shape(NamedTuple):
@@ -59,32 +60,38 @@ def smooth_open(points):
     return (_spline(len(points) + 2) @ np.vstack([ends[:1], points, ends[1:]]))[6:-11]
 
 
-def place(piece, scale, angle, shift):
-    """The piece scaled, turned by `angle` radians, then moved by `shift`."""
-    matrix = scale * _rotation(angle)
-    return Piece(piece.kind, [shape._replace(points=shape.points @ matrix + shift, width=shape.width * scale)
-                              for shape in piece.shapes])
+def place(pieces, scale=1.0, angle=0.0, shift=(0.0, 0.0)):
+    """The pieces scaled, turned by `angle` radians, then moved by `shift` (x, y)."""
+    points = np.concatenate([shape.points for piece in pieces for shape in piece.shapes])
+    points = points @ (scale * _rotation(angle)) + shift
+    placed, start = [], 0
+    for kind, shapes in pieces:
+        moved = []
+        for old, colour, tones, outline, width in shapes:
+            stop = start + len(old)
+            moved.append(Shape(points[start:stop], colour, tones, outline, width * scale))
+            start = stop
+        placed.append(Piece(kind, moved))
+    return placed
 
 
-def extent(piece):
-    """(top, left, bottom, right) of the drawn piece, floats."""
-    reach = [(shape.points, (shape.width + shape.outline * (2 if shape.width else 1)) / 2) for shape in piece.shapes]
-    left, top = np.min([points.min(0) - r for points, r in reach], 0)
-    right, bottom = np.max([points.max(0) + r for points, r in reach], 0)
-    return top, left, bottom, right
-
-
-def pixel_box(piece):
-    """(top, left, bottom, right) in whole pixels, bottom and right exclusive, clipped to the image."""
-    top, left, bottom, right = np.clip(extent(piece), 0, SIDE)
-    return int(top), int(left), int(np.ceil(bottom)), int(np.ceil(right))
+def boxes(pieces):
+    """The bounding box (top, left, bottom, right) of each drawn piece, outlines included; float (n, 4)."""
+    shapes = [shape for piece in pieces for shape in piece.shapes]
+    points = np.concatenate([shape.points for shape in shapes])[:, ::-1]
+    reach = np.array([(s.width + s.outline * (2 if s.width else 1)) / 2 for s in shapes])[:, None]
+    first_point = np.cumsum([0] + [len(shape.points) for shape in shapes[:-1]])
+    first_shape = np.cumsum([0] + [len(piece.shapes) for piece in pieces[:-1]])
+    low = np.minimum.reduceat(np.minimum.reduceat(points, first_point) - reach, first_shape)
+    high = np.maximum.reduceat(np.maximum.reduceat(points, first_point) + reach, first_shape)
+    return np.hstack([low, high])
 
 
 def render(background, pieces, light):
     """Draw pieces, in pixel coordinates, over a background.
 
     background : uint8 (64, 64, 3)
-    light : (x, y), the direction the light comes from; its length, 0 to 1, is the strength of the shading
+    light : (x, y), towards the light; its length, above 0 and at most 1, is the strength of the shading
     Returns uint8 (64, 64, 3).
     """
     from PIL import Image, ImageDraw
@@ -100,7 +107,8 @@ def render(background, pieces, light):
 
 def mix(colour, other, amount):
     """`colour` moved towards `other` by `amount` in [0, 1]; a tuple of three floats in [0, 255]."""
-    return tuple(a + amount * (b - a) for a, b in zip(colour, other))
+    (r, g, b), (x, y, z) = colour, other
+    return r + amount * (x - r), g + amount * (y - g), b + amount * (z - b)
 
 
 def _draw_polygon(draw, shape, light):
@@ -108,18 +116,16 @@ def _draw_polygon(draw, shape, light):
     if shape.tones == 1:
         draw.polygon(points.ravel().tolist(), fill=_rgb(shape.colour))
     else:
-        strength = float(np.hypot(*light))
-        low, high = points.min(0), points.max(0)
-        centre, offset = (low + high) / 2, (high - low) / 4 * light / max(strength, 1e-6)
-        for tone in range(shape.tones):
-            shrink = 0.62 * tone / (shape.tones - 1)
-            level = strength * (tone / (shape.tones - 1) - 0.5)
-            colour = mix(shape.colour, (255, 250, 235) if level > 0 else INK, abs(level))
-            inner = points if tone == 0 else points * (1 - shrink) + (centre + offset) * shrink
-            draw.polygon(inner.ravel().tolist(), fill=_rgb(colour))
+        strength = math.hypot(*light)
+        centre = points.mean(0)
+        focus = centre + 0.3 * np.abs(points - centre).max(0) * light / strength
+        step = np.arange(shape.tones) / (shape.tones - 1)
+        nested = points + 0.62 * step[:, None, None] * (focus - points)
+        for corners, level in zip(nested.reshape(shape.tones, -1).tolist(), (strength * (step - 0.5)).tolist()):
+            draw.polygon(corners, fill=_rgb(mix(shape.colour, GLOW if level > 0 else INK, abs(level))))
     if shape.outline:
-        closed = np.concatenate([points, points[:2]]).ravel().tolist()
-        draw.line(closed, fill=_rgb(mix(shape.colour, INK, 0.75)), width=round(shape.outline * SUPERSAMPLING))
+        path = points.ravel().tolist()
+        draw.line(path + path[:4], fill=_rgb(mix(shape.colour, INK, 0.75)), width=round(shape.outline * SUPERSAMPLING))
 
 
 def _draw_stroke(draw, shape, light):
@@ -136,11 +142,12 @@ def _draw_stroke(draw, shape, light):
 
 
 def _rgb(colour):
-    return tuple(int(c) for c in colour)
+    r, g, b = colour
+    return int(r), int(g), int(b)
 
 
 def _rotation(angle):
-    c, s = np.cos(angle), np.sin(angle)
+    c, s = math.cos(angle), math.sin(angle)
     return np.array([(c, s), (-s, c)])
 
 

@@ -4,16 +4,31 @@ A class is an arrangement of named parts that it shares with other classes, so a
 the wrong places is no member of it. Place, size, tilt, proportions, colours, light and background vary.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
-from vizlib.drawing import SIDE, extent, pixel_box, place, render
-from vizlib.sketches import SKETCHES, hue, pick
+from vizlib.drawing import SIDE, boxes, place, render
+from vizlib.drawn_classes import SKETCHES, pick
+from vizlib.drawn_parts import hue
 
-CLASSES = tuple(SKETCHES)
-PARTS = ("eye", "ear", "nose", "mouth", "beak", "wing", "foot", "fin", "petal", "leaf", "stem", "trunk", "fruit",
-         "roof", "door", "window", "chimney", "wheel", "mast", "sail", "hand", "bell")
+SIGNATURES = {  # the fewest and most parts of each kind that an object of the class has
+    "face": {"ear": (2, 2), "eye": (2, 2), "nose": (1, 1), "mouth": (1, 1)},
+    "cat": {"foot": (2, 2), "ear": (2, 2), "eye": (2, 2), "nose": (1, 1), "mouth": (1, 1)},
+    "fish": {"fin": (3, 3), "eye": (1, 1), "mouth": (1, 1)},
+    "bird": {"foot": (2, 2), "wing": (1, 1), "beak": (1, 1), "eye": (1, 1)},
+    "flower": {"stem": (1, 1), "leaf": (2, 2), "petal": (5, 7)},
+    "tree": {"trunk": (1, 1), "leaf": (4, 4), "fruit": (3, 3)},
+    "house": {"chimney": (1, 1), "roof": (1, 1), "door": (1, 1), "window": (2, 2)},
+    "car": {"window": (2, 2), "wheel": (2, 2)},
+    "boat": {"mast": (1, 1), "sail": (2, 2), "window": (2, 2)},
+    "clock": {"foot": (2, 2), "bell": (2, 2), "hand": (2, 2)},
+    "butterfly": {"wing": (4, 4)},
+    "train": {"chimney": (1, 1), "roof": (1, 1), "window": (1, 1), "wheel": (3, 3)},
+}
+CLASSES = tuple(SIGNATURES)
+PARTS = tuple(dict.fromkeys(kind for signature in SIGNATURES.values() for kind in signature))
 STRAY_ODDS = (0.75, 0.19, 0.06)  # of 0, 1 and 2 stray parts
 
 
@@ -43,9 +58,7 @@ def draw_scene(class_name, seed, index):
     rng = np.random.default_rng([seed, CLASSES.index(class_name), index])
     background, pieces, strays, light = compose(class_name, rng)
     image = render(background, pieces + strays, light)
-    parts = [Part(p.kind, pixel_box(p), stray) for group, stray in ((pieces, False), (strays, True))
-             for p in group if p.kind]
-    return Scene(image, class_name, tuple(parts))
+    return Scene(image, class_name, _parts(pieces, False) + _parts(strays, True))
 
 
 def scenes(class_name, n, seed=0):
@@ -66,88 +79,95 @@ def compose(class_name, rng):
     """A scene before it is drawn: background image, the object's pieces, stray pieces (in pixels), and the light."""
     angle, strength = rng.uniform(-2.6, -0.5), rng.uniform(0.3, 0.7)
     light = strength * np.array([np.cos(angle), np.sin(angle)])
-    scale = 24.5 * rng.uniform(0.85, 1.1)
+    scale = 25.5 * rng.uniform(0.85, 1.1)
     tilt = np.deg2rad(rng.uniform(-12, 12))
     shift = SIDE / 2 + rng.uniform(-5, 5, 2)
-    pieces = [place(p, scale, tilt, shift) for p in SKETCHES[class_name](rng)]
-    pieces = _inside(pieces)
+    pieces = _into_frame(place(SKETCHES[class_name](rng), scale, tilt, shift))
     strays = _strays(class_name, pieces, rng)
     return _background(rng, shift, light), pieces, strays, light
 
 
-def _inside(pieces, margin=1.0):
-    """Move the object, where it leaves the frame, back in as far as it fits."""
-    reach = np.array([extent(p) for p in pieces])
+def _parts(pieces, stray):
+    """The truth about the pieces that are parts; boxes in whole pixels, clipped to the image."""
+    named = [piece for piece in pieces if piece.kind]
+    if not named:
+        return ()
+    edges = np.clip(boxes(named), 0, SIDE)
+    edges = np.hstack([np.floor(edges[:, :2]), np.ceil(edges[:, 2:])]).astype(int).tolist()
+    return tuple(Part(piece.kind, tuple(box), stray) for piece, box in zip(named, edges))
+
+
+def _into_frame(pieces):
+    """Move an object that leaves the frame back in, or to the middle where it does not fit."""
+    reach = boxes(pieces)
     low, high = reach[:, :2].min(0), reach[:, 2:].max(0)
-    move = np.where(high - low > SIDE - 2 * margin, (SIDE - low - high) / 2,
-                    np.clip(0, margin - low, np.maximum(SIDE - margin - high, margin - low)))
-    return [place(p, 1, 0, move[::-1]) for p in pieces]
+    move = np.where(high - low > SIDE, (SIDE - low - high) / 2, np.maximum(-low, 0) - np.maximum(high - SIDE, 0))
+    return place(pieces, shift=move[::-1]) if move.any() else pieces
 
 
 def _strays(class_name, pieces, rng):
-    """Up to two parts of other classes, small, at the places near the border that the object leaves free."""
-    count = np.searchsorted(np.cumsum(STRAY_ODDS), rng.random())
-    taken = [np.array(extent(p)) for p in pieces]
+    """Up to two parts of other classes, small, near the border where the object leaves most room."""
     strays = []
-    for _ in range(count):
+    for _ in range(np.searchsorted(np.cumsum(STRAY_ODDS), rng.random())):
         other = pick(rng, [name for name in CLASSES if name != class_name])
-        part = pick(rng, [p for p in SKETCHES[other](rng) if p.kind])
-        top, left, bottom, right = extent(part)
-        half = np.array([right - left, bottom - top]) / 2
-        size = rng.uniform(4.0, 5.5)
-        part = place(part, size / half.max(), rng.uniform(-0.5, 0.5), (0, 0))
-        top, left, bottom, right = extent(part)
-        part = place(part, 1, 0, (-(left + right) / 2, -(top + bottom) / 2))
-        spots = rng.uniform(6.5, SIDE - 6.5, (24, 2))
-        spots = spots[np.abs(spots - SIDE / 2).max(1) > 20]
-        part = min((place(part, 1, 0, spot) for spot in spots), key=lambda p: _overlap(extent(p), taken))
-        taken.append(np.array(extent(part)))
-        strays.append(part)
+        part = pick(rng, [piece for piece in SKETCHES[other](rng) if piece.kind])
+        points = np.concatenate([shape.points for shape in part.shapes])
+        low, high = points.min(0), points.max(0)
+        part = place(place([part], shift=-(low + high) / 2), rng.uniform(8.5, 12) / (high - low).max(),
+                     rng.uniform(-0.5, 0.5))
+        half = boxes(part)[0, 2:]
+        taken = boxes(pieces + strays)
+        spots = rng.uniform(half, SIDE - half, (32, 2))
+        size = np.minimum(spots[:, None] + half, taken[:, 2:]) - np.maximum(spots[:, None] - half, taken[:, :2])
+        overlap = np.maximum(size, 0).prod(2).sum(1)
+        strays += place(part, shift=spots[overlap.argmin()][::-1])
     return strays
-
-
-def _overlap(box, others):
-    others = np.array(others)
-    size = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    return np.prod(np.maximum(size, 0), 1).sum()
 
 
 def _background(rng, centre, light):
     """A muted, textured ground, lit like the object, with a soft shadow under it; uint8 (64, 64, 3)."""
-    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) / SIDE
+    y, x = _grid()
     h, value = rng.random(), rng.uniform(0.45, 0.92)
-    first = np.array(hue(h, rng.uniform(0.08, 0.35), value))
-    second = np.array(hue(h + rng.uniform(-0.12, 0.12), rng.uniform(0.08, 0.35), value * rng.uniform(0.75, 1)))
-    turn = rng.uniform(0, np.pi)
-    along = np.cos(turn) * x + np.sin(turn) * y
-    blend = 0.5 + 0.5 * (x * light[0] + y * light[1] - (light[0] + light[1]) / 2)
-    texture = pick(rng, (_stripes, _dots, _clouds, _meadow, _ripples))(rng, x, y, along)
-    grain = rng.normal(0, 2.0, (SIDE, SIDE, 1))
-    shadow = np.exp(-((x - centre[0] / SIDE) ** 2 / 0.1 + (y - (centre[1] + 20) / SIDE) ** 2 / 0.02))
-    image = second + (first - second) * blend[..., None] + grain + (texture - 36 * shadow)[..., None]
+    first = np.float32(hue(h, rng.uniform(0.06, 0.3), value))
+    second = np.float32(hue(h + rng.uniform(-0.12, 0.12), rng.uniform(0.06, 0.3), value * rng.uniform(0.75, 1)))
+    blend = np.float32(light[0]) * (x - 0.5) + np.float32(light[1]) * (y - 0.5) + np.float32(0.5)
+    texture = pick(rng, (_stripes, _dots, _clouds, _meadow, _ripples))(rng, x, y)
+    texture = texture + 2 * rng.standard_normal((SIDE, SIDE), np.float32)
+    across, down = x - centre[0] / SIDE, y - (centre[1] + 20) / SIDE
+    texture -= np.float32(36) * np.exp(-across**2 / 0.1) * np.exp(-down**2 / 0.02)
+    image = second + (first - second) * blend[..., None] + texture[..., None].astype(np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _stripes(rng, x, y, along):
-    return rng.uniform(6, 14) * np.tanh(4 * np.sin(2 * np.pi * rng.uniform(4, 9) * along))
+@lru_cache
+def _grid():
+    """Row and column positions in [0, 1), float32 (64, 1) and (1, 64)."""
+    steps = np.arange(SIDE, dtype=np.float32) / SIDE
+    return steps[:, None], steps[None]
 
 
-def _dots(rng, x, y, along):
+def _stripes(rng, x, y):
+    turn, frequency = rng.uniform(0, np.pi), 2 * np.pi * rng.uniform(4, 9)
+    wave = np.sin(frequency * (np.cos(turn) * x + np.sin(turn) * y))
+    return rng.uniform(6, 14) * np.clip(3 * wave, -1, 1)
+
+
+def _dots(rng, x, y):
     f = 2 * np.pi * rng.uniform(4, 7)
     return rng.uniform(10, 20) * np.clip(6 * np.cos(f * x) * np.cos(f * y) - 3, 0, 1)
 
 
-def _clouds(rng, x, y, along):
+def _clouds(rng, x, y):
     return _noise(rng, 6, rng.uniform(14, 24)) + _noise(rng, 14, 6)
 
 
-def _meadow(rng, x, y, along):
+def _meadow(rng, x, y):
     horizon = rng.uniform(0.55, 0.75)
     blades = _noise(rng, 32, 14)
     return np.where(y > horizon + 0.02 * np.sin(20 * x), blades - 26, _noise(rng, 5, 10))
 
 
-def _ripples(rng, x, y, along):
+def _ripples(rng, x, y):
     f = rng.uniform(5, 9)
     return rng.uniform(6, 12) * np.sin(2 * np.pi * (f * y + 0.35 * np.sin(2 * np.pi * rng.uniform(1.5, 3) * x)))
 

@@ -1,167 +1,18 @@
-"""What PartWorld draws: named parts, and the twelve classes as arrangements of them.
+"""The classes of PartWorld, each an arrangement of parts.
 
 Every sketch is a function of a random generator and returns `Piece`s in a frame where the object fills about
-[-1, 1] x [-1, 1], y down, later pieces in front. A part looks the same kind of thing in every class that has it.
+[-1, 1] x [-1, 1], y down, later pieces in front. Objects always face the same way.
 """
-
-from colorsys import hsv_to_rgb
 
 import numpy as np
 
 from vizlib.drawing import INK, Piece, Shape, box, ellipse, mix, smooth, smooth_open
+from vizlib.drawn_parts import (CREAM, ORANGE, STEEL, WHITE, beak, bell, chimney, door, ear, eye, fin, foot, fruit,
+                                hand, hue, leaf, mouth, nose, petal, piece, roof, sail, wheel, window, wing)
 
-WHITE, CREAM, GLASS = (255, 255, 255), (250, 243, 225), (165, 215, 240)
-ORANGE, STEEL, PINK = (245, 155, 45), (200, 205, 214), (240, 150, 160)
 COATS = [(235, 150, 65), (150, 150, 160), (95, 90, 100), (240, 225, 200), (170, 115, 75), (205, 175, 135)]
 SKINS = [(255, 222, 195), (245, 200, 160), (220, 165, 120), (170, 115, 80), (120, 80, 58)]
 HAIRS = [(60, 42, 36), (110, 68, 38), (225, 175, 85), (185, 80, 40), (40, 38, 50), (190, 185, 180)]
-
-
-# --- parts ---------------------------------------------------------------------------------------------------
-
-
-def eye(x, y, r, iris):
-    return Piece("eye", [Shape(ellipse(x, y, r, 1.12 * r), WHITE),
-                         Shape(ellipse(x, y, 0.7 * r), iris, outline=0),
-                         Shape(ellipse(x, y, 0.42 * r), (25, 20, 30), outline=0),
-                         Shape(ellipse(x - 0.26 * r, y - 0.3 * r, 0.24 * r), WHITE, outline=0)])
-
-
-def ear(points, colour):
-    centre = points.mean(0)
-    return Piece("ear", [Shape(points, colour, 2),
-                         Shape(centre + 0.52 * (points - centre), mix(colour, (240, 120, 130), 0.6), outline=0)])
-
-
-def nose(x, y, r, colour):
-    return Piece("nose", [Shape(smooth([(x - r, y - 0.5 * r), (x, y - 0.7 * r), (x + r, y - 0.5 * r),
-                                        (x, y + 0.9 * r)]), colour, 2, 0.7),
-                          Shape(ellipse(x - 0.3 * r, y - 0.3 * r, 0.25 * r), mix(colour, WHITE, 0.7), outline=0)])
-
-
-def mouth(x, y, width, opening):
-    """A smile; `opening` is how far the lower lip hangs below the upper one."""
-    w, dip = width / 2, 0.3 * width
-    upper = [(x - w, y), (x, y + 0.5 * dip), (x + w, y)]
-    lower = [(x + 0.6 * w, y + dip + opening), (x - 0.6 * w, y + dip + opening)]
-    return Piece("mouth", [Shape(smooth(upper + lower), (165, 35, 45), outline=1.0),
-                           Shape(ellipse(x, y + 0.85 * dip + opening * 0.8, 0.38 * w, 0.3 * dip + 0.3 * opening),
-                                 (250, 130, 130), outline=0)])
-
-
-def beak(x, y, size):
-    return Piece("beak", [Shape(smooth([(x, y - 0.45 * size), (x + size, y + 0.05 * size), (x, y + 0.45 * size),
-                                        (x - 0.1 * size, y)]), ORANGE, 2),
-                          Shape(np.array([(x, y + 0.03 * size), (x + 0.7 * size, y + 0.06 * size)]),
-                                (150, 70, 20), outline=0, width=0.03)])
-
-
-def wing(points, root, colour, inner):
-    """A wing with two paler fields, the smaller nearer to its root."""
-    root = np.array(root)
-    return Piece("wing", [Shape(points, colour, 3),
-                          Shape(root + 0.72 * (points - root), inner, outline=0),
-                          Shape(root + 0.4 * (points - root), colour, outline=0)])
-
-
-def foot(x, y, rx, ry, colour):
-    toes = [Shape(np.array([(x + dx * rx, y + 0.15 * ry), (x + dx * rx, y + 0.75 * ry)]), mix(colour, INK, 0.6),
-                  outline=0, width=0.035) for dx in (-0.35, 0.35)]
-    return Piece("foot", [Shape(ellipse(x, y, rx, ry), colour, 2), *toes])
-
-
-def fin(points, root, colour):
-    root = np.array(root)
-    tips = smooth(points)[[9, 14, 19]] if len(points) >= 4 else smooth(points)[[6, 9, 12]]
-    rays = [Shape(np.array([root, root + 0.75 * (tip - root)]), mix(colour, INK, 0.4), outline=0, width=0.03)
-            for tip in tips]
-    return Piece("fin", [Shape(smooth(points), colour, 2), *rays])
-
-
-def petal(x, y, angle, length, width, colour):
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    outline = [(0, -0.25), (0.55, -1), (1, -0.45), (1, 0.45), (0.55, 1), (0, 0.25)]
-    points = smooth([(x, y) + a * length * along + b * width * across for a, b in outline])
-    return Piece("petal", [Shape(points, colour, 3),
-                           Shape(np.array([(x, y) + 0.35 * length * along, (x, y) + 0.7 * length * along]),
-                                 mix(colour, INK, 0.35), outline=0, width=0.035)])
-
-
-def leaf(x, y, angle, length, colour):
-    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
-    sides = [(0, 0), (0.25, -0.24), (0.6, -0.24), (1, 0), (0.6, 0.24), (0.25, 0.24)]
-    points = smooth([(x, y) + length * (a * along + b * across) for a, b in sides])
-    return Piece("leaf", [Shape(points, colour, 2),
-                          Shape(np.array([(x, y), (x, y) + 0.8 * length * along]), mix(colour, INK, 0.45), outline=0,
-                                width=0.035)])
-
-
-def fruit(x, y, r, colour):
-    return Piece("fruit", [Shape(ellipse(x, y, r), colour, 3),
-                           Shape(np.array([(x, y - 0.8 * r), (x + 0.3 * r, y - 1.6 * r)]), (80, 50, 30), outline=0,
-                                 width=0.04)])
-
-
-def roof(points, colour):
-    points = np.array(points, float)
-    low, high = points.min(0), points.max(0)
-    rows = [low[1] + f * (high[1] - low[1]) for f in (0.45, 0.75)]
-    spans = [(np.interp(row, (low[1], high[1]), (points[0, 0], points[3, 0])),
-              np.interp(row, (low[1], high[1]), (points[1, 0], points[2, 0]))) for row in rows]
-    tiles = [Shape(np.array([(a, row), (b, row)]), mix(colour, INK, 0.35), outline=0, width=0.035)
-             for row, (a, b) in zip(rows, spans)]
-    return Piece("roof", [Shape(points, colour, 2, outline=0), *tiles, Shape(points[[0, 1, 2, 3, 0]],
-                          mix(colour, INK, 0.75), outline=0, width=0.045)])
-
-
-def door(left, top, right, bottom, colour):
-    w, h = right - left, bottom - top
-    return Piece("door", [Shape(box(left, top, right, bottom, 0.05), colour, 2),
-                          Shape(box(left + 0.24 * w, top + 0.14 * h, right - 0.24 * w, top + 0.46 * h),
-                                mix(colour, INK, 0.35), outline=0),
-                          Shape(ellipse(right - 0.2 * w, top + 0.6 * h, 0.12 * w), (255, 225, 110), outline=0)])
-
-
-def window(points):
-    """A pale frame around glass with a glint; `points` go left top, right top, right bottom, left bottom."""
-    points = np.array(points, float)
-    centre = points.mean(0)
-    a, b = centre + 0.45 * (points[[3, 1]] - centre)
-    return Piece("window", [Shape(points, CREAM), Shape(centre + 0.7 * (points - centre), GLASS, outline=0),
-                            Shape(np.array([a, b]), WHITE, outline=0, width=0.06)])
-
-
-def chimney(x, top, width, bottom, colour):
-    w = width / 2
-    return Piece("chimney", [Shape(box(x - w, top, x + w, bottom), colour, 2),
-                             Shape(box(x - 1.35 * w, top - 0.06, x + 1.35 * w, top + 0.1, 0.02),
-                                   mix(colour, INK, 0.3))])
-
-
-def wheel(x, y, r, hub=STEEL):
-    return Piece("wheel", [Shape(ellipse(x, y, r), (58, 54, 64), 2), Shape(ellipse(x, y, 0.58 * r), hub, outline=0),
-                           Shape(ellipse(x, y, 0.2 * r), (70, 66, 76), outline=0)])
-
-
-def sail(points, colour, stripe):
-    points = np.array(points, float)
-    low, high = (points[0] * 0.35 + points[1:] * 0.65), (points[0] * 0.55 + points[1:] * 0.45)
-    return Piece("sail", [Shape(points, colour, 2), Shape(np.vstack([low, high[::-1]]), stripe, outline=0)])
-
-
-def hand(x, y, angle, length, width, colour):
-    tip = (x + length * np.sin(angle), y - length * np.cos(angle))
-    return Piece("hand", [Shape(np.array([(x, y), tip]), colour, outline=0, width=width)])
-
-
-def bell(x, y, r, angle, colour):
-    dome = np.array([(np.cos(t), np.sin(t)) for t in np.linspace(np.pi, 2 * np.pi, 12)])
-    turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
-    return Piece("bell", [Shape(np.array([(0, -1.25 * r)]) @ turn + ellipse(x, y, 0.22 * r), colour),
-                          Shape(dome * r @ turn + (x, y), colour, 3)])
-
-
-# --- classes -------------------------------------------------------------------------------------------------
 
 
 def face(rng):
@@ -177,10 +28,10 @@ def face(rng):
                                 (s * (apart + 0.14), -0.2 + gaze)]), mix(hair, INK, 0.3), outline=0, width=0.055)
              for s in (-1, 1)]
     cheeks = [Shape(ellipse(s * 0.42, 0.32, 0.12, 0.09), mix(skin, (250, 90, 90), 0.35), outline=0) for s in (-1, 1)]
-    return [piece(Shape(back, hair, 3)),
+    return [piece(Shape(back, hair, 4)),
             *[ear(ellipse(s * (wide + 0.03), 0.1, 0.13, 0.19), skin) for s in (-1, 1)],
             piece(Shape(smooth([(-wide, -0.1), (-0.5, -0.72), (0, -0.85), (0.5, -0.72), (wide, -0.1), (wide - 0.12, 0.5),
-                                (0.26, 0.92), (-0.26, 0.92), (0.12 - wide, 0.5)]), skin, 4)),
+                                (0.26, 0.92), (-0.26, 0.92), (0.12 - wide, 0.5)]), skin, 6)),
             piece(*cheeks), piece(Shape(fringe, hair, 2)), piece(*brows),
             *[eye(s * apart, 0.02 + gaze, 0.155, iris) for s in (-1, 1)],
             nose(0, 0.28, 0.11, mix(skin, (205, 80, 70), 0.4)), mouth(0, 0.5, u(0.42, 0.6), u(0, 0.14))]
@@ -199,12 +50,12 @@ def cat(rng):
                     (turn + s * 0.1, -0.68), (turn + s * 0.3, -0.4)]) for s in (-1, 1)]
     return [piece(Shape(smooth_open([(0.3, 0.8), (0.72, 0.78), (0.86, 0.45), (0.66, tip), (0.8, tip - 0.2)]), coat,
                         width=0.16)),
-            piece(Shape(smooth([(-0.3, 0), (0.3, 0), (0.56, 0.55), (0.5, 0.94), (-0.5, 0.94), (-0.56, 0.55)]), coat, 3)),
+            piece(Shape(smooth([(-0.3, 0), (0.3, 0), (0.56, 0.55), (0.5, 0.94), (-0.5, 0.94), (-0.56, 0.55)]), coat, 5)),
             piece(Shape(ellipse(0, 0.5, 0.24, 0.3), pale, outline=0)),
             *[foot(s * 0.22, 0.87, 0.2, 0.14, pale) for s in (-1, 1)],
             *[ear(points, coat) for points in ears],
             piece(Shape(smooth([(turn - 0.5, -0.6), (turn, -0.76), (turn + 0.5, -0.6), (turn + 0.66, -0.22),
-                                (turn + 0.3, 0.14), (turn - 0.3, 0.14), (turn - 0.66, -0.22)]), coat, 3), *stripes,
+                                (turn + 0.3, 0.14), (turn - 0.3, 0.14), (turn - 0.66, -0.22)]), coat, 5), *stripes,
                   Shape(ellipse(turn, -0.02, 0.28, 0.15), pale, outline=0), *whiskers),
             *[eye(turn + s * 0.28, -0.33, 0.155, iris) for s in (-1, 1)],
             nose(turn, -0.13, 0.085, (225, 110, 125)), mouth(turn, 0, 0.26, u(0, 0.04))]
@@ -222,7 +73,7 @@ def fish(rng):
     return [fin([(0.5, 0), (0.7, -0.25), (1, -fork), (0.86, 0), (1, fork), (0.7, 0.25)], (0.55, 0), trim),
             fin([(-0.4, -0.3), (-0.25, -crest), (0.2, -crest + 0.04), (0.4, -0.25)], (0, -0.2), trim),
             piece(Shape(smooth([(-0.96, 0.03), (-0.7, -0.36), (-0.2, -tall), (0.35, -0.34), (0.68, -0.08), (0.68, 0.1),
-                                (0.35, 0.36), (-0.2, tall), (-0.7, 0.4)]), body, 4), *bands),
+                                (0.35, 0.36), (-0.2, tall), (-0.7, 0.4)]), body, 6), *bands),
             fin([(-0.28, 0.1), (-0.08, 0.08), (0.18, 0.26), (0.02, 0.38), (-0.2, 0.3)], (-0.25, 0.16), trim),
             eye(-0.56, -0.12, 0.17, hue(u(0, 1), 0.4, 0.5)), mouth(-0.74, 0.14, 0.24, u(0, 0.08)), piece(*bubbles)]
 
@@ -241,7 +92,7 @@ def bird(rng):
             piece(Shape(smooth([(-0.4, 0.05), (-0.98, tail - 0.16), (-1.02, tail + 0.08), (-0.85, tail + 0.2),
                                 (-0.35, 0.4)]), plume, 2), *tuft),
             piece(Shape(smooth([(0.1, -0.75), (0.42, -0.86), (0.7, -0.66), (0.72, -0.35), (0.64, 0.2), (0.3, 0.62),
-                                (-0.2, 0.64), (-0.62, 0.3), (-0.4, 0.0), (0, -0.35)]), coat, 4),
+                                (-0.2, 0.64), (-0.62, 0.3), (-0.4, 0.0), (0, -0.35)]), coat, 6),
                   Shape(smooth([(0.6, -0.18), (0.56, 0.25), (0.25, 0.55), (-0.1, 0.56), (0.3, 0.2)]), belly, outline=0)),
             wing(wing_points, (0.2, 0.02), plume, mix(coat, WHITE, 0.35)),
             beak(0.68, -0.5, 0.34), eye(0.44, -0.54, 0.155, hue(u(0, 1), 0.5, 0.45))]
@@ -254,7 +105,7 @@ def flower(rng):
     n, turn, bend, y = rng.integers(5, 8), u(0, 2 * np.pi), u(-0.14, 0.14), -0.36
     if np.hypot(*np.subtract(colour[:2], heart[:2])) < 60:
         heart = (150, 90, 45)
-    stalk = smooth_open([(0, y), (bend, 0.35), (0, 0.98)])
+    stalk = smooth_open([(0.5 * bend, -0.05), (bend, 0.35), (0, 0.98)])
     left, right = u(0.5, 0.68, 2)
     petals = [petal(0.1 * np.cos(a), y + 0.1 * np.sin(a), a, 0.53, 1.02 / n + 0.06, colour)
               for a in turn + np.arange(n) * 2 * np.pi / n]
@@ -271,27 +122,29 @@ def tree(rng):
     green, bark = hue(u(0.2, 0.4), u(0.5, 0.8), u(0.45, 0.75)), hue(u(0.04, 0.09), 0.55, u(0.4, 0.6))
     ripe, lumps, turn = hue(pick(rng, [0, 0.03, 0.08, 0.13, 0.93]), 0.85, 0.95), rng.integers(7, 10), u(0, 6.28)
     theta = np.linspace(0, 2 * np.pi, 6 * lumps, endpoint=False)
-    radius = 0.5 + 0.09 * np.abs(np.sin(lumps * theta / 2)) + 0.0 * theta
+    radius = 0.54 + 0.09 * np.abs(np.sin(lumps * theta / 2))
     crown = np.stack([1.35 * radius * np.cos(theta + turn), -0.36 + 1.1 * radius * np.sin(theta + turn)], 1)
-    fresh = hue(0.25, 0.6, 0.9) if green[1] < 150 else mix(green, INK, 0.4)
-    leaves = [leaf(0.62 * np.cos(a), -0.36 + 0.5 * np.sin(a), a + u(-0.3, 0.3), 0.34, fresh)
+    fresh = mix(green, (215, 240, 90), 0.5)
+    leaves = [leaf(0.66 * np.cos(a), -0.36 + 0.5 * np.sin(a), a + u(-0.3, 0.3), 0.36, fresh)
               for a in np.array([-2.6, -1.9, -1.2, -0.5]) + u(-0.2, 0.2, 4)]
     fruits = [fruit(x + u(-0.06, 0.06), y + u(-0.06, 0.06), 0.11, ripe)
               for x, y in ((-0.38, -0.2), (0.02, -0.42), (0.38, -0.14))]
-    return [Piece("trunk", [Shape(smooth([(-0.14, -0.1), (0.14, -0.1), (0.13, 0.6), (0.34, 0.96), (0, 0.93), (-0.34, 0.96),
+    return [Piece("trunk", [Shape(smooth([(-0.14, 0.05), (0.14, 0.05), (0.13, 0.6), (0.34, 0.96), (0, 0.93), (-0.34, 0.96),
                                           (-0.13, 0.6)]), bark, 2),
                             Shape(np.array([(0.02, 0.35), (0.0, 0.75)]), mix(bark, INK, 0.5), outline=0, width=0.05)]),
-            piece(Shape(crown, green, 4)), *leaves, *fruits]
+            piece(Shape(crown, green, 5)), *leaves, *fruits]
 
 
 def house(rng):
     u = rng.uniform
     wall, tiles, wood = hue(u(0, 1), u(0.1, 0.5), u(0.85, 1)), hue(pick(rng, [0, 0.03, 0.06, 0.6, 0.75, 0.38]), 0.7, 0.75), \
         hue(u(0, 1), 0.65, 0.65)
-    wide, ridge, flat, x = u(0.66, 0.8), u(-0.98, -0.8), u(0.0, 0.35), pick(rng, [-0.36, 0.36])
+    wide, ridge, flat, x = u(0.66, 0.8), u(-0.92, -0.78), u(0.0, 0.25), pick(rng, [-0.36, 0.36])
     side = -1 if x > 0 else 1
-    return [chimney(side * 0.46, -0.82, 0.22, -0.2, (190, 95, 75)),
-            piece(Shape(box(-wide, -0.3, wide, 0.92), wall, 3)),
+    return [chimney(side * 0.5, ridge - 0.06, 0.22, -0.35, (190, 95, 75)),
+            piece(Shape(box(-wide, -0.3, wide, 0.92), wall),
+                  Shape(box(0.04 - wide, -0.2, wide - 0.04, -0.06), mix(wall, INK, 0.3), outline=0),
+                  Shape(box(0.02 - wide, 0.76, wide - 0.02, 0.9), mix(wall, INK, 0.4), outline=0)),
             roof([(-flat - 0.02, ridge), (flat + 0.02, ridge), (wide + 0.2, -0.16), (-wide - 0.2, -0.16)], tiles),
             door(x - 0.17, 0.28, x + 0.17, 0.92, wood),
             *[window(box(cx - w, cy - w, cx + w, cy + w)) for cx, cy, w in
@@ -305,7 +158,7 @@ def car(rng):
     body = smooth([(-0.98, 0), (-0.95, -0.05), (back - 0.04, -0.14), (back + 0.16, top), (0.08, top), (bonnet + 0.06, -0.12),
                    (0.9, 0.02), (0.99, 0.2), (0.96, 0.42), (0, 0.46), (-0.96, 0.42)])
     y, low = top + 0.1, -0.1
-    return [piece(Shape(body, paint, 3),
+    return [piece(Shape(body, paint, 4),
                   Shape(np.array([(-0.94, 0.2), (0.95, 0.2)]), mix(paint, WHITE, 0.45), outline=0, width=0.05),
                   Shape(ellipse(0.9, 0.1, 0.08, 0.09), (255, 235, 140), outline=0.7),
                   Shape(box(-0.98, 0.04, -0.88, 0.18), (225, 50, 50), outline=0.5),
@@ -325,7 +178,7 @@ def boat(rng):
             sail([(0.06, top + 0.06), (boom, 0.2), (0.06, 0.2)], cloth, stripe),
             sail([(-0.13, top + 0.2), (-0.13, 0.2), (-0.13 - jib, 0.2)], mix(cloth, stripe, 0.15), stripe),
             piece(Shape(smooth([(-0.98, 0.34), (-0.5, 0.38), (0.5, 0.38), (0.98, 0.3), (0.8, 0.7), (0.5, 0.96), (-0.5, 0.96),
-                                (-0.8, 0.74)]), paint, 3),
+                                (-0.8, 0.74)]), paint, 4),
                   Shape(np.array([(-0.86, 0.46), (0.88, 0.46)]), mix(paint, WHITE, 0.6), outline=0, width=0.06)),
             *[window(box(x - 0.12, 0.53, x + 0.12, 0.74)) for x in (-0.3, 0.3)],
             piece(Shape(np.vstack([smooth_open(waves), [(0.85, 1), (-0.85, 1)]]), sea, outline=0.6),
@@ -373,12 +226,12 @@ def train(rng):
     stack, r, puff = u(-0.72, -0.58), u(0.2, 0.23), u(0.16, 0.22)
     smoke = [Shape(ellipse(x, y, s * puff), (240, 240, 245), 2, 0.7) for x, y, s in
              ((-0.12, stack - 0.24, 1.1), (-0.4, stack - 0.2, 0.8), (-0.58, stack - 0.06, 0.7))]
-    return [piece(*smoke), chimney(-0.58, stack + 0.14, 0.24, -0.1, (75, 70, 85)),
+    return [piece(*smoke), chimney(-0.58, stack + 0.14, 0.24, -0.16, (75, 70, 85)),
             piece(Shape(ellipse(-0.14, -0.2, 0.13), (250, 205, 80), 2),
-                  Shape(box(-0.86, -0.2, 0.3, 0.36, 0.14), paint, 3),
+                  Shape(box(-0.86, -0.2, 0.3, 0.36, 0.14), paint, 4),
                   *[Shape(np.array([(x, -0.17), (x, 0.34)]), (250, 205, 80), outline=0, width=0.06)
                     for x in (-0.62, -0.14)],
-                  Shape(box(0.22, -0.5, 0.92, 0.42), trim, 2), Shape(box(-0.92, 0.32, 0.96, 0.52), (80, 75, 90), 1),
+                  Shape(box(0.22, -0.5, 0.92, 0.42), trim), Shape(box(-0.92, 0.32, 0.96, 0.52), (80, 75, 90), 1),
                   Shape(np.array([(-0.92, 0.4), (-1.04, 0.72), (-0.72, 0.72), (-0.76, 0.4)]), (205, 60, 50)),
                   Shape(ellipse(-0.9, 0.02, 0.09), (255, 240, 150), outline=0.7)),
             roof([(0.2, -0.78), (0.94, -0.78), (1.04, -0.5), (0.1, -0.5)], mix(trim, INK, 0.4)),
@@ -388,16 +241,6 @@ def train(rng):
 
 SKETCHES = {sketch.__name__: sketch for sketch in
             (face, cat, fish, bird, flower, tree, house, car, boat, clock, butterfly, train)}
-
-
-def piece(*shapes):
-    """What is no named part: bodies, grounds, decoration."""
-    return Piece(None, list(shapes))
-
-
-def hue(h, saturation, value):
-    """A colour in [0, 255] from hue, saturation and value in [0, 1]; hues wrap around."""
-    return tuple(255 * c for c in hsv_to_rgb(h % 1, saturation, value))
 
 
 def pick(rng, options):
