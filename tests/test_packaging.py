@@ -1,0 +1,112 @@
+"""What surrounds the code: dependencies, version, and a package that loads nothing before it is used."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from configparser import ConfigParser
+from types import ModuleType
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+import vizlib
+
+SETUP = ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+
+
+def requirements(lines):
+    """{name: version specifier} of requirement lines; a name has one specifier wherever it is repeated."""
+    found = {}
+    for requirement in map(Requirement, lines):
+        assert found.setdefault(requirement.name, str(requirement.specifier)) == str(requirement.specifier)
+    return found
+
+
+def fresh(code, cwd=ROOT):
+    """Run code in an interpreter of its own, where nothing is imported yet; what it prints."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_conda_gives_what_setup_cfg_gives():
+    wanted = SETUP["options"]["install_requires"].split()
+    for extra in SETUP["options.extras_require"].values():
+        wanted += extra.split()
+    wanted.append("python" + SETUP["options"]["python_requires"])
+    *packages, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert pip == {"pip": ["-e ."]}
+    assert len(packages) == len(set(packages))
+    packages.remove("pip")
+    assert requirements(packages) == requirements(wanted)
+
+
+def test_every_dependency_has_a_lower_bound():
+    lines = SETUP["options"]["install_requires"].split()
+    for extra in SETUP["options.extras_require"].values():
+        lines += extra.split()
+    assert len(lines) > 15
+    for name, specifier in requirements(lines).items():
+        assert re.fullmatch(r">=\d+(\.\d+)+", specifier), name
+
+
+def test_pyproject_holds_only_what_setup_cfg_cannot():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(pyproject) == {"build-system", "tool"} and set(pyproject["tool"]) == {"ruff"}
+
+
+def test_the_version_is_the_same_everywhere():
+    assert SETUP["metadata"]["version"] == "attr: vizlib.__version__"
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == vizlib.__version__
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest[1] == vizlib.__version__
+
+
+def test_importing_vizlib_loads_nothing_else():
+    loaded = set(fresh("import sys, vizlib; dir(vizlib); print(*sys.modules)"))
+    assert "vizlib" in loaded
+    assert not loaded & {"tensorflow", "jax", "keras", "numpy", "scipy", "pandas", "matplotlib", "PIL", "h5py"}
+
+
+@pytest.mark.parametrize("name", vizlib.__all__)
+def test_every_public_name_is_there(name):
+    assert name in dir(vizlib)
+    assert isinstance(getattr(vizlib, name), ModuleType) == (name in vizlib._SUBMODULES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'vizlib' has no attribute 'salience'"):
+        vizlib.salience  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import vizlib.collect, vizlib.saliency",
+        "from vizlib.collect import collect; from vizlib.saliency import saliency",
+        "from vizlib import collect, saliency",
+        "import vizlib; vizlib.collect, vizlib.saliency",
+        "import vizlib.methods",
+    ],
+)
+def test_a_function_wins_over_the_file_of_its_name(first, tmp_path):
+    package = tmp_path / "vizlib"
+    package.mkdir()
+    shutil.copy(vizlib.__file__, package)
+    for name in ("collect", "saliency"):
+        (package / f"{name}.py").write_text(f"def {name}(): return 'called'")
+    (package / "methods.py").write_text("import vizlib.collect\nfrom vizlib.saliency import saliency")
+    then = "import vizlib, vizlib.collect, vizlib.saliency; print(vizlib.collect(), vizlib.saliency())"
+    assert fresh(f"{first}; {then}", cwd=tmp_path) == ["called", "called"]
+
+
+def test_the_file_behind_a_function_can_still_be_imported_from():
+    import vizlib.saliency
+    from vizlib.saliency import saliency
+
+    assert vizlib.saliency is saliency is sys.modules["vizlib.saliency"].saliency
