@@ -1,6 +1,7 @@
 """A Keras model seen as named layers of activations, from RGB images in [0, 1] to class scores."""
 
 import hashlib
+import os
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from vizlib.embedded import embedded_file
 from vizlib.images import as_images
 
 SCORES = "scores"  # the pseudo-layer of class scores before the softmax
+PRE = ":pre"  # "block3_conv3:pre" is what block3_conv3 computes before its ReLU
 
 
 def vgg_preprocess(images):
@@ -57,7 +59,7 @@ def _imagenet_vgg16():
     try:
         return keras.applications.VGG16(weights="imagenet")
     except Exception as error:
-        folder = Path(keras.config.keras_home()) / "models" if hasattr(keras.config, "keras_home") else "~/.keras/models"
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
         raise FileNotFoundError(
             "expected the ImageNet weights of VGG16, which Keras downloads on first use. Without internet, copy "
             f"vgg16_weights_tf_dim_ordering_tf_kernels.h5 into {folder} by hand, or use load_network('mini'), which "
@@ -103,33 +105,34 @@ class Network:
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
 
-        layers: a tuple of names out of `layers`, or "scores", the class scores before the softmax. relu: a function
-        that takes the place of every ReLU on the way. Raises ValueError for an unknown layer, and where there is
-        no ReLU to replace.
+        layers: a tuple of names out of `layers`; "scores" stands for the class scores before the softmax and
+        NAME:pre for what a layer computes before its activation function. relu: a function that takes the place of
+        every ReLU on the way. Raises ValueError for an unknown layer, and where there is no ReLU to replace.
         """
         for name in layers:
-            self.check_layer(name)
+            self.check_layer(name.removesuffix(PRE))
         cut = keras.Model(self.model.inputs, [self._output(name) for name in layers])
-        last = self.model.layers[-1] if SCORES in layers else None
-        replaced = []
-
-        def rewire(layer):
-            if relu and _is_relu(layer):
-                replaced.append(layer.name)
-                return _with_activation(layer, relu)
-            return _with_activation(layer, None) if layer is last else layer
-
-        if relu or last:
-            cut = keras.models.clone_model(cut, clone_function=rewire)
-        if relu and not replaced:
-            raise ValueError(f"expected a ReLU between the image and {', '.join(layers)} to apply the rule to; found none.")
+        if relu:
+            replaced = [layer for layer in cut.layers if _is_relu(layer)]
+            if not replaced:
+                raise ValueError(f"expected a ReLU between the image and {', '.join(layers)} to replace; found none.")
+            cut = keras.models.clone_model(
+                cut, clone_function=lambda layer: _with_activation(layer, relu) if layer in replaced else layer
+            )
         images = keras.Input((self.image_size, self.image_size, 3), name="images")
         outputs = cut(self.preprocess(images))
         outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         return keras.Model(images, dict(zip(layers, outputs, strict=True)))
 
     def _output(self, name):
-        return self.model.outputs[0] if name == SCORES else self.model.get_layer(name).output
+        if name == SCORES or name.endswith(PRE):
+            layer = self.model.layers[-1] if name == SCORES else self.model.get_layer(name.removesuffix(PRE))
+            return _with_activation(layer, None)(layer.input)
+        return self.model.get_layer(name).output
+
+    def is_rectified(self, name):
+        """Whether a layer ends in a ReLU."""
+        return name != SCORES and _is_relu(self.model.get_layer(name))
 
     def check_layer(self, name):
         """Raise ValueError, listing the layers, if there is no such layer."""
@@ -177,9 +180,11 @@ def _is_relu(layer):
 
 
 def _with_activation(layer, activation):
-    """A copy of the layer with its weights and another activation (None: linear)."""
+    """A copy of the layer with its weights and another activation function (None: none)."""
     if isinstance(layer, (keras.layers.ReLU, keras.layers.Softmax)):
-        return keras.layers.Activation(activation or "linear", name=layer.name)
+        return keras.layers.Activation(activation or "linear")
+    if not hasattr(layer, "activation"):
+        return layer
     copy = type(layer).from_config(layer.get_config() | {"activation": activation})
     copy.build(layer.input.shape)
     copy.set_weights(layer.get_weights())

@@ -1,38 +1,144 @@
-import keras, numpy as np
+"""The loop: moves images until they are what a list of terms asks for."""
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
 from keras import ops
-from vizlib.backend import compiled, value_and_gradient
+from tqdm.auto import trange
+
+from vizlib.backend import BACKEND, compiled, value_and_gradient
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a method returns.
+
+    images: float32 (n, size, size, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
+    (steps, n)}, its weighted loss at each step. provenance: how the images were made, {str: value}.
+    """
+
+    images: np.ndarray
+    history: dict
+    provenance: dict = field(default_factory=dict)
+
+
+def adam(learning_rate=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
+    """The update rule of Kingma & Ba 2015."""
+
+    def start(variables):
+        return [ops.zeros_like(v) for v in variables], [ops.zeros_like(v) for v in variables]
+
+    def update(variables, gradients, state, step):
+        first = [beta_1 * m + (1 - beta_1) * g for m, g in zip(state[0], gradients, strict=True)]
+        second = [beta_2 * s + (1 - beta_2) * g * g for s, g in zip(state[1], gradients, strict=True)]
+        rate = learning_rate * ops.sqrt(1 - beta_2 ** (step + 1)) / (1 - beta_1 ** (step + 1))
+        moved = [v - rate * m / (ops.sqrt(s) + epsilon) for v, m, s in zip(variables, first, second, strict=True)]
+        return moved, (first, second)
+
+    return start, update
+
+
+def gradient_descent(learning_rate):
+    """The plain update rule."""
+
+    def update(variables, gradients, state, step):
+        return [v - learning_rate * g for v, g in zip(variables, gradients, strict=True)], state
+
+    return lambda variables: (), update
+
 
 def shifted(images, offset, jitter):
-    if not jitter: return images
-    n, h, w, c = images.shape
-    padded = ops.pad(images, [[0,0],[jitter,jitter],[jitter,jitter],[0,0]], mode="reflect")
-    return ops.slice(padded, [0, offset[0], offset[1], 0], (n, h, w, c))
+    """The images moved by an offset in pixels, each in [0, 2 jitter], their borders mirrored."""
+    if not jitter:
+        return images
+    padded = ops.pad(images, [[0, 0], [jitter, jitter], [jitter, jitter], [0, 0]], mode="reflect")
+    return ops.slice(padded, [0, offset[0], offset[1], 0], images.shape)
 
-def optimize(net, terms, canvas, n, steps=256, seed=0, learning_rate=0.05, jitter=0, jit=False):
-    variables = [ops.convert_to_tensor(v) for v in canvas.start(n, seed)]
-    state = ([0*v for v in variables], [0*v for v in variables])
-    def adam(v, g, state, t):
-        m = [0.9*a+0.1*b for a,b in zip(state[0], g)]; q=[0.999*a+0.001*b*b for a,b in zip(state[1], g)]
-        t=ops.cast(t,"float32")+1
-        r = learning_rate*ops.sqrt(1-0.999**t)/(1-0.9**t)
-        return [x-r*a/(ops.sqrt(b)+1e-8) for x,a,b in zip(v,m,q)], (m,q)
-    layers = tuple(sorted({l for t in terms for l in t.layers}))
-    features = net.features(layers)
-    def loss(variables, offset):
+
+def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, callback=None, progress=True):
+    """Minimise the sum of the terms over n images, each on its own.
+
+    canvas: where the images live, one of `vizlib.canvas`. rule: an update rule, (start, update); `adam()` if None.
+    jitter: the largest shift in pixels by which the images are moved before the network sees them, drawn anew at
+    each step; it shrinks to 0 over the first four fifths of the steps. callback(step, images, losses): called at each
+    step with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the
+    notebook's stop button) ends it too, with a warning; the result then holds the best so far.
+
+    Returns a `Result`; the same arguments give the same images. Raises FloatingPointError, which names the term, as
+    soon as a loss or a gradient is not finite.
+    """
+    start, update = rule or adam()
+    layers = tuple(sorted({layer for term in terms for layer in term.layers}))
+    features = net.features(layers) if layers else lambda images: {}
+
+    def evaluate(variables, offset, terms):
         images = canvas.image(variables)
-        a = features(shifted(images, offset, jitter)) | {"image": images}
-        losses = ops.stack([t(a) for t in terms])
+        activations = features(shifted(images, offset, jitter)) | {"image": images}
+        losses = ops.stack([term(activations) for term in terms])
         return ops.sum(losses), (losses, images)
-    vg = value_and_gradient(loss)
+
+    gradient = value_and_gradient(evaluate)
+
     @compiled
-    def step(variables, state, offset, t):
-        (_, (losses, images)), g = vg(variables, offset)
-        variables, state = adam(variables, g, state, t)
-        return variables, state, losses, images
-    rng = np.random.default_rng([seed, 1]); hist = []
-    for i in range(steps):
-        j = int(round(jitter * max(0, 1 - i / (0.8*steps)))) if jitter else 0
-        off = (rng.integers(-j, j + 1, 2) + jitter).astype("int32")
-        variables, state, losses, images = step(variables, state, ops.convert_to_tensor(off), ops.convert_to_tensor(i))
-        hist.append(np.array(losses))
-    return np.array(images), np.array(hist)
+    def advance(variables, state, best, offset, step):
+        (_, (losses, images)), gradients = gradient(variables, offset, terms)
+        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
+        total = ops.sum(losses, axis=0)
+        better = total < best[0]
+        best = (ops.where(better, total, best[0]), ops.where(better[:, None, None, None], images, best[1]))
+        variables, state = update(variables, gradients, state, step)
+        return variables, state, best, losses, images, finite
+
+    variables = [ops.convert_to_tensor(v) for v in canvas.start(n, seed)]
+    state = start(variables)
+    best = (ops.full((n,), np.inf), canvas.image(variables))
+    offsets = _offsets(jitter, steps, seed)
+    history = []
+    with trange(steps, disable=not progress, unit="step") as bar:
+        try:
+            for step in bar:
+                before, offset = variables, ops.convert_to_tensor(offsets[step])
+                variables, state, best, losses, images, finite = advance(
+                    variables, state, best, offset, ops.convert_to_tensor(step, "float32")
+                )
+                history.append(ops.convert_to_numpy(losses))
+                if not (np.isfinite(history[-1]).all() and finite):
+                    raise FloatingPointError(_blame(terms, evaluate, before, offset, step))
+                bar.set_postfix(loss=f"{history[-1].sum(0).mean():.4g}", refresh=False)
+                if callback and callback(step, ops.convert_to_numpy(images), _by_name(terms, history[-1])):
+                    break
+        except KeyboardInterrupt:
+            warnings.warn(f"interrupted after {len(history)} of {steps} steps; the best so far is returned", stacklevel=3)
+    provenance = {
+        "network": net.fingerprint,
+        "backend": BACKEND,
+        "terms": {term.name: term.weight for term in terms},
+        "canvas": type(canvas).__name__,
+        "steps": len(history),
+        "seed": seed,
+        "jitter": jitter,
+    }
+    history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
+    return Result(ops.convert_to_numpy(best[1]), _by_name(terms, history), provenance)
+
+
+def _offsets(jitter, steps, seed):
+    """The jitter's offsets, int32 (steps, 2), around `jitter`, which stands for no shift."""
+    reach = np.round(jitter * np.clip(1 - np.arange(steps) / (0.8 * steps), 0, 1))[:, None]
+    draws = np.random.default_rng([seed, 1]).uniform(-1, 1, (steps, 2))
+    return (jitter + np.round(reach * draws)).astype("int32")
+
+
+def _by_name(terms, losses):
+    return {term.name: loss for term, loss in zip(terms, losses, strict=True)}
+
+
+def _blame(terms, evaluate, variables, offset, step):
+    """The message for a step that gave NaN or infinity: the first term whose loss or gradient does."""
+    for term in terms:
+        (loss, _), gradients = value_and_gradient(lambda v, term=term: evaluate(v, offset, [term]))(variables)
+        for what, values in (("loss", [loss]), ("gradient", gradients)):
+            if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values):
+                return f"expected finite numbers; the {what} of the term {term.name!r} is not, at step {step}."
+    return f"expected finite numbers; the sum of the terms' gradients is not, at step {step}."

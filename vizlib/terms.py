@@ -1,32 +1,106 @@
-import numpy as np
+"""Terms: what an image is asked to be. Each looks at the activations of the images and returns a loss per image.
+
+A term is frozen; `2 * term` is a new one of twice the weight. The image itself is the layer "image".
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
 from keras import ops
 
-class Distance:
-    def __init__(self, layer, targets):
-        self.layer, self.layers = layer, (layer,)
-        self.targets = np.asarray(targets, "float32")
-        self.norm = (self.targets.reshape(len(targets), -1) ** 2).sum(1)
-        self.name = f"distance to {layer}"
-    def __call__(self, a):
-        d = a[self.layer] - self.targets
-        return ops.sum(ops.reshape(d * d, (len(self.targets), -1)), axis=1) / self.norm
+from vizlib.network import SCORES
 
-class ClassScore:
-    def __init__(self, index, weight=1.):
-        self.index = index; self.layers = ("scores",); self.name = "class score"; self.weight=weight
-    def __call__(self, a):
-        return -self.weight*a["scores"][:, self.index]
 
-class TotalVariation:
-    layers = (); name = "total variation"
-    def __init__(self, weight): self.weight = weight
-    def __call__(self, a):
-        x = a["image"]
-        dy = x[:, 1:, :-1] - x[:, :-1, :-1]; dx = x[:, :-1, 1:] - x[:, :-1, :-1]
-        return self.weight * ops.mean(ops.sqrt(dy**2 + dx**2 + 1e-6), axis=(1, 2, 3))
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """The base of all terms.
 
-class L2:
-    layers = (); name="L2"
-    def __init__(self, weight): self.weight = weight
-    def __call__(self, a):
-        return self.weight * ops.mean((a["image"]-0.5)**2, axis=(1,2,3))
+    `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
+    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}.
+    """
+
+    weight: float = 1.0
+    layers = ()
+
+    @property
+    def name(self):
+        return type(self).__name__
+
+    def __rmul__(self, factor):
+        return replace(self, weight=factor * self.weight)
+
+    def __call__(self, activations):
+        return self.weight * self.measure(activations)
+
+
+@dataclass(frozen=True)
+class Distance(Term):
+    """‖φ(x) − t‖² / ‖t‖² to target activations t at a layer (Mahendran & Vedaldi 2015).
+
+    targets: float32 (n, h, w, channels) or (n, units), one for each image.
+    """
+
+    layer: str
+    targets: Any
+
+    @property
+    def layers(self):
+        return (self.layer,)
+
+    def measure(self, activations):
+        axes = tuple(range(1, len(self.targets.shape)))
+        error = ops.sum((activations[self.layer] - self.targets) ** 2, axis=axes)
+        return error / ops.maximum(ops.sum(ops.square(self.targets), axis=axes), 1e-12)
+
+
+@dataclass(frozen=True)
+class ClassScore(Term):
+    """Minus the score of a class before the softmax (Simonyan et al. 2013). index: its position in the scores."""
+
+    index: int
+    layers = (SCORES,)
+
+    def measure(self, activations):
+        return -activations[SCORES][:, self.index]
+
+
+@dataclass(frozen=True)
+class SquaredNorm(Term):
+    """‖x − mean‖², summed over pixels and colours: the regulariser of Simonyan et al. 2013. mean: RGB in [0, 1]."""
+
+    mean: tuple = (0.485, 0.456, 0.406)
+
+    def measure(self, activations):
+        return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Typical(Term):
+    """How far a statistic of the image lies outside the usual range of a class: a prior.
+
+    The loss is the mean over the statistic's entries of max(0, |z| − 1)², z being the distance to the mean of the
+    class in standard deviations: whatever two thirds of the real images do costs nothing.
+
+    statistic: from images (n, h, w, 3) in [0, 1] to (n, entries), one of those in `vizlib.statistics`. mean, std:
+    float32 (entries,), of the real images.
+    """
+
+    statistic: Any
+    mean: Any
+    std: Any
+
+    @property
+    def name(self):
+        return self.statistic.__name__.replace("_", " ")
+
+    def measure(self, activations):
+        z = (self.statistic(activations["image"]) - self.mean) / self.std
+        return ops.mean(ops.relu(ops.abs(z) - 1) ** 2, axis=1)
+
+
+def priors(image_statistics):
+    """The priors that a class sets: a `Typical` term for each statistic of a fitted `ImageStatistics`."""
+    return [
+        Typical(function, image_statistics.mean_[name], image_statistics.std_[name])
+        for name, function in image_statistics.functions.items()
+    ]
