@@ -1,7 +1,7 @@
 """Antialiased picture-book drawing: outlined, softly shaded shapes on a small RGB image, with exact boxes.
 
-A picture is a list of `Piece`s, plain values drawn in order, so that a scene can be inspected, changed and drawn
-again. Points are (x, y) with y pointing down.
+A picture is a list of `Piece`s, plain values drawn in order, so that a scene can be inspected, changed and
+drawn again. Points are (x, y) with y pointing down.
 """
 
 import math
@@ -30,6 +30,16 @@ class Piece(NamedTuple):
 
     kind: str | None
     shapes: list
+
+
+def flat(points, colour):
+    """A filled polygon without outline or shading."""
+    return Shape(points, colour, outline=0)
+
+
+def line(points, colour, width):
+    """A stroke without outline through `points`."""
+    return Shape(np.asarray(points, float), colour, outline=0, width=width)
 
 
 def ellipse(x, y, rx, ry=None, angle=0.0):
@@ -121,11 +131,13 @@ def _draw_polygon(draw, shape, light):
         focus = centre + 0.3 * np.abs(points - centre).max(0) * light / strength
         step = np.arange(shape.tones) / (shape.tones - 1)
         nested = points + 0.62 * step[:, None, None] * (focus - points)
-        for corners, level in zip(nested.reshape(shape.tones, -1).tolist(), (strength * (step - 0.5)).tolist()):
+        levels = (strength * (step - 0.5)).tolist()
+        for corners, level in zip(nested.reshape(shape.tones, -1).tolist(), levels, strict=True):
             draw.polygon(corners, fill=_rgb(mix(shape.colour, GLOW if level > 0 else INK, abs(level))))
     if shape.outline:
         path = points.ravel().tolist()
-        draw.line(path + path[:4], fill=_rgb(mix(shape.colour, INK, 0.75)), width=round(shape.outline * SUPERSAMPLING))
+        width = round(shape.outline * SUPERSAMPLING)
+        draw.line(path + path[:4], fill=_rgb(mix(shape.colour, INK, 0.75)), width=width)
 
 
 def _draw_stroke(draw, shape, light):
@@ -161,9 +173,9 @@ def _circle(n=28):
 def _spline(k, steps=6):
     """The matrix (steps k, k) that takes k control points to the closed Catmull-Rom curve through them."""
     t = np.arange(steps)[:, None] / steps
-    weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
+    weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2])
     matrix = np.zeros((k, steps, k))
     for i in range(k):
         for j in range(4):
-            matrix[i, :, (i + j - 1) % k] += weights[:, j]
+            matrix[i, :, (i + j - 1) % k] += weights[:, j] / 2
     return matrix.reshape(k * steps, k)

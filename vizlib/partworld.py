@@ -1,7 +1,7 @@
 """PartWorld: labelled 64 x 64 scenes drawn from parts, with the truth known.
 
-A class is an arrangement of named parts that it shares with other classes, so a picture with the right parts in
-the wrong places is no member of it. Place, size, tilt, proportions, colours, light and background vary.
+A class is an arrangement of named parts that it shares with other classes, so a picture with the right parts
+in the wrong places is no member of it. Place, size, tilt, proportions, colours, light and background vary.
 """
 
 from functools import lru_cache
@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from vizlib.drawing import SIDE, boxes, place, render
-from vizlib.drawn_classes import SKETCHES, pick
-from vizlib.drawn_parts import hue
+from vizlib.drawn_living import bird, butterfly, cat, face, fish, flower, tree
+from vizlib.drawn_parts import hue, pick
+from vizlib.drawn_things import boat, car, clock, house, train
 
 SIGNATURES = {  # the fewest and most parts of each kind that an object of the class has
     "face": {"ear": (2, 2), "eye": (2, 2), "nose": (1, 1), "mouth": (1, 1)},
@@ -29,11 +30,18 @@ SIGNATURES = {  # the fewest and most parts of each kind that an object of the c
 }
 CLASSES = tuple(SIGNATURES)
 PARTS = tuple(dict.fromkeys(kind for signature in SIGNATURES.values() for kind in signature))
+SKETCHES = {sketch.__name__: sketch for sketch in
+            (face, cat, fish, bird, flower, tree, house, car, boat, clock, butterfly, train)}
 STRAY_ODDS = (0.75, 0.19, 0.06)  # of 0, 1 and 2 stray parts
 
 
 class Part(NamedTuple):
-    """A drawn part: its kind, its box (top, left, bottom, right) in pixels, and whether it belongs to no object."""
+    """A drawn part.
+
+    box : (top, left, bottom, right) in pixels, bottom and right exclusive, clipped to the image; around all
+        that was drawn of the part, also where a later one covers it
+    stray : True if the part belongs to no object
+    """
 
     kind: str
     box: tuple
@@ -76,7 +84,7 @@ def draw(class_name, n, seed=0):
 
 
 def compose(class_name, rng):
-    """A scene before it is drawn: background image, the object's pieces, stray pieces (in pixels), and the light."""
+    """A scene before it is drawn: background, pieces of the object, stray pieces (in pixels) and light."""
     angle, strength = rng.uniform(-2.6, -0.5), rng.uniform(0.3, 0.7)
     light = strength * np.array([np.cos(angle), np.sin(angle)])
     scale = 25.5 * rng.uniform(0.85, 1.1)
@@ -94,14 +102,15 @@ def _parts(pieces, stray):
         return ()
     edges = np.clip(boxes(named), 0, SIDE)
     edges = np.hstack([np.floor(edges[:, :2]), np.ceil(edges[:, 2:])]).astype(int).tolist()
-    return tuple(Part(piece.kind, tuple(box), stray) for piece, box in zip(named, edges))
+    return tuple(Part(piece.kind, tuple(box), stray) for piece, box in zip(named, edges, strict=True))
 
 
 def _into_frame(pieces):
     """Move an object that leaves the frame back in, or to the middle where it does not fit."""
     reach = boxes(pieces)
     low, high = reach[:, :2].min(0), reach[:, 2:].max(0)
-    move = np.where(high - low > SIDE, (SIDE - low - high) / 2, np.maximum(-low, 0) - np.maximum(high - SIDE, 0))
+    nudge = np.maximum(-low, 0) - np.maximum(high - SIDE, 0)
+    move = np.where(high - low > SIDE, (SIDE - low - high) / 2, nudge)
     return place(pieces, shift=move[::-1]) if move.any() else pieces
 
 
@@ -118,7 +127,8 @@ def _strays(class_name, pieces, rng):
         half = boxes(part)[0, 2:]
         taken = boxes(pieces + strays)
         spots = rng.uniform(half, SIDE - half, (32, 2))
-        size = np.minimum(spots[:, None] + half, taken[:, 2:]) - np.maximum(spots[:, None] - half, taken[:, :2])
+        spread = spots[:, None]
+        size = np.minimum(spread + half, taken[:, 2:]) - np.maximum(spread - half, taken[:, :2])
         overlap = np.maximum(size, 0).prod(2).sum(1)
         strays += place(part, shift=spots[overlap.argmin()][::-1])
     return strays
@@ -129,7 +139,8 @@ def _background(rng, centre, light):
     y, x = _grid()
     h, value = rng.random(), rng.uniform(0.45, 0.92)
     first = np.float32(hue(h, rng.uniform(0.06, 0.3), value))
-    second = np.float32(hue(h + rng.uniform(-0.12, 0.12), rng.uniform(0.06, 0.3), value * rng.uniform(0.75, 1)))
+    value *= rng.uniform(0.75, 1)
+    second = np.float32(hue(h + rng.uniform(-0.12, 0.12), rng.uniform(0.06, 0.3), value))
     blend = np.float32(light[0]) * (x - 0.5) + np.float32(light[1]) * (y - 0.5) + np.float32(0.5)
     texture = pick(rng, (_stripes, _dots, _clouds, _meadow, _ripples))(rng, x, y)
     texture = texture + 2 * rng.standard_normal((SIDE, SIDE), np.float32)
@@ -169,7 +180,8 @@ def _meadow(rng, x, y):
 
 def _ripples(rng, x, y):
     f = rng.uniform(5, 9)
-    return rng.uniform(6, 12) * np.sin(2 * np.pi * (f * y + 0.35 * np.sin(2 * np.pi * rng.uniform(1.5, 3) * x)))
+    bend = 0.35 * np.sin(2 * np.pi * rng.uniform(1.5, 3) * x)
+    return rng.uniform(6, 12) * np.sin(2 * np.pi * (f * y + bend))
 
 
 def _noise(rng, cells, amplitude):
