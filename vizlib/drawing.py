@@ -12,6 +12,7 @@ import numpy as np
 
 SIDE = 64
 SUPERSAMPLING = 4  # each pixel is the mean of 4 x 4 samples
+ROUNDING = 0.3  # pixels; how much farther than asked a shape reaches, because Pillow rounds to samples
 INK, GLOW = (38, 30, 46), (255, 250, 235)  # what shadows and lights tend to
 
 
@@ -89,7 +90,7 @@ def boxes(pieces):
     """The bounding box (top, left, bottom, right) of each drawn piece, outlines included; float (n, 4)."""
     shapes = [shape for piece in pieces for shape in piece.shapes]
     points = np.concatenate([shape.points for shape in shapes])[:, ::-1]
-    reach = np.array([(s.width + s.outline * (2 if s.width else 1)) / 2 for s in shapes])[:, None]
+    reach = np.array([s.width / 2 + s.outline * (1 if s.width else 0.5) for s in shapes])[:, None] + ROUNDING
     first_point = np.cumsum([0] + [len(shape.points) for shape in shapes[:-1]])
     first_shape = np.cumsum([0] + [len(piece.shapes) for piece in pieces[:-1]])
     low = np.minimum.reduceat(np.minimum.reduceat(points, first_point) - reach, first_shape)

@@ -93,7 +93,7 @@ def clock(rng):
     minute = hour + u(0.8, 2 * np.pi - 0.8)  # apart, so that neither hides the other
     handle = smooth_open([(-0.16, -0.6), (-0.14, -0.9), (0.14, -0.9), (0.16, -0.6)])
     rays = [np.array([np.cos(a), np.sin(a)]) for a in np.arange(12) * np.pi / 6]
-    ticks = [line([0.42 * ray + (0, y), 0.5 * ray + (0, y)], dark, 0.03 if i % 3 else 0.06)
+    ticks = [line([0.42 * ray + (0, y), 0.5 * ray + (0, y)], (95, 85, 110), 0.03 if i % 3 else 0.06)
              for i, ray in enumerate(rays)]
     return [*[part.foot(s * 0.46, 0.88, 0.18, 0.12, mix(case, INK, 0.25)) for s in SIDES],
             piece(Shape(handle, STEEL, width=0.06)),
