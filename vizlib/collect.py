@@ -1,0 +1,55 @@
+"""From images to activations to statistics to the store, in one pass for all layers."""
+
+import hashlib
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from vizlib.images import as_images, to_uint8
+from vizlib.network import PRE
+from vizlib.store import BLOCK, IMAGE
+
+
+def collect(net, images, class_name, layers, store, progress=True):
+    """Show a network images of a class and keep the statistics of its activations, and of the images, in a store.
+
+    net: a `Network`. images: (n, image_size, image_size, 3), float in [0, 1] or uint8, n ≥ 2. class_name: any name
+    without a slash. layers: names; of one that ends in a ReLU, what comes before it is kept. store: a `StatsStore`
+    opened with mode "a". progress: whether to show progress bars.
+
+    When it is interrupted, the same call goes on where it stopped and ends with the same statistics; when there is
+    nothing left to do it returns at once. Raises ValueError for images, layers and names that do not fit, for a
+    store of another network, and for a class that the store has of other images.
+    """
+    images = as_images(images)
+    size = net.image_size
+    if images.shape[1:] != (size, size, 3) or len(images) < 2:
+        raise ValueError(f"expected images of shape (n ≥ 2, {size}, {size}, 3); received {images.shape}.")
+    for layer in layers:
+        net.check_layer(layer)
+    digest = hashlib.sha256(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
+    store.begin(net, class_name, len(images), digest)
+
+    layers = tuple(dict.fromkeys((IMAGE, *layers)))
+    _collect_values(net, images, class_name, layers, store, progress)
+    for layer in tqdm(layers, f"{class_name}: statistics", unit="layer", disable=not progress):
+        store.keep_model(class_name, layer)
+
+
+def _collect_values(net, images, class_name, layers, store, progress):
+    n = len(images)
+    counts = {layer: store.n_collected(class_name, layer) for layer in layers}
+    pending = [layer for layer in layers if counts[layer] < n]
+    if not pending:
+        return
+    sources = {layer: layer + PRE * net.is_rectified(layer) for layer in pending if layer != IMAGE}
+    pixels = to_uint8(images)
+    pixels = pixels if np.array_equal(as_images(pixels), images) else images
+    start = min(counts[layer] for layer in pending)
+    with tqdm(total=n, initial=start, desc=f"{class_name}: activations", unit="image", disable=not progress) as bar:
+        for i in range(start, n, BLOCK):
+            block = net.activations(images[i : i + BLOCK], sources.values()) if sources else {}
+            for layer in pending:
+                values = pixels[i : i + BLOCK] if layer == IMAGE else block[sources[layer]]
+                store.write(class_name, layer, i, values, rectify=layer in sources and net.is_rectified(layer))
+            bar.update(len(images[i : i + BLOCK]))
