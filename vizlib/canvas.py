@@ -1,63 +1,78 @@
-"""Image parameterisations: what the optimiser moves, and how it becomes an image."""
+"""Image parameterisations: what the optimiser moves, and how it becomes an image.
+
+A canvas has `start(n, seed)`, the variables of n images as a list of float32 arrays, and `image(variables)`, the
+images (n, size, size, 3) that they stand for.
+"""
 
 import numpy as np
 from keras import ops
 from scipy.fft import dct
+from scipy.ndimage import gaussian_filter1d
 
-# Square root of the covariance of RGB in natural images (ImageNet), as published with Olah et al. 2017: moving
-# along its columns changes colour the way that photographs do, brightness first.
+# The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
+# columns of the latter changes colour the way that photographs do, brightness first.
+MEAN_COLOUR = np.array([0.485, 0.456, 0.406], "float32")
 COLOUR_BASIS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], "float32")
 
 
-def _logit(images):
-    images = np.clip(images, 0.02, 0.98)
-    return np.log(images / (1 - images))
+class Unbounded:
+    """Pixels as they are, not kept in [0, 1], around the mean colour: the canvas of Simonyan et al. 2013."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def start(self, n, seed):
+        return _noise(n, self.size, seed, 0.01)
+
+    def image(self, variables):
+        return variables[0] + MEAN_COLOUR
 
 
 class Pixels:
-    """One variable per pixel and colour, squashed into [0, 1] by a sigmoid.
+    """One variable per pixel and colour, blurred and then squashed into [0, 1] by a sigmoid.
 
-    size: pixels of a side. noise: standard deviation of the start around mid-grey, in logits.
+    blur: standard deviation of the Gaussian in pixels. Blurring what is optimised keeps out the high frequencies
+    that fool a network (Yosinski et al. 2015).
     """
 
-    def __init__(self, size, noise=0.1):
-        self.size, self.noise = size, noise
+    def __init__(self, size, blur=0.0):
+        self.size = size
+        self._blur = gaussian_filter1d(np.eye(size, dtype="float32"), blur, axis=0) if blur else None
 
     def start(self, n, seed):
-        """The variables of n images of noise: a list of one float32 array (n, size, size, 3)."""
-        draws = np.random.default_rng(seed).standard_normal((n, self.size, self.size, 3), "float32")
-        return [self.noise * draws]
+        return _noise(n, self.size, seed, 0.1)
 
     def image(self, variables):
-        """The images (n, size, size, 3), float32 in [0, 1], that the variables stand for."""
-        return ops.sigmoid(variables[0])
+        pixels = variables[0]
+        if self._blur is not None:
+            pixels = ops.einsum("ab,nbdc,ed->naec", self._blur, pixels, self._blur)
+        return ops.sigmoid(pixels)
 
 
 class Cosine:
-    """Cosine (DCT) coefficients of decorrelated colours, scaled so that all frequencies move alike.
+    """Cosine (DCT) coefficients of decorrelated colours, scaled by 1 / frequency, squashed into [0, 1].
 
-    The idea of Olah et al. 2017, "Feature Visualization", with a cosine in place of a Fourier basis: it is real and
-    does not wrap around, so opposite borders are not tied to each other. `decay` is the power of 1 / frequency that
-    the coefficients are scaled by; 1 is the amplitude spectrum of natural images.
+    The Fourier canvas of Olah et al. 2017, "Feature Visualization", on a cosine basis: it is real, and it does not
+    tie opposite borders to each other. 1 / frequency is the amplitude spectrum of natural images, so that a step of
+    Adam changes coarse and fine structure in natural proportion.
     """
 
-    def __init__(self, size, noise=0.1, decay=1.0):
-        self.size, self.noise = size, noise
+    def __init__(self, size):
+        self.size = size
         self._basis = dct(np.eye(size), norm="ortho", axis=0).astype("float32")  # (frequency, position)
-        frequency = np.hypot(*np.meshgrid(np.arange(size), np.arange(size))) / size
-        scale = 1 / np.maximum(frequency, 1 / size) ** decay
+        frequency = np.hypot(*np.mgrid[:size, :size])
+        scale = 1 / np.maximum(frequency, 1)
         self._scale = (scale / np.sqrt(np.mean(scale**2)))[:, :, None].astype("float32")
-        colours = COLOUR_BASIS / np.linalg.norm(COLOUR_BASIS, axis=0).max()
-        self._colours = (4 * colours.T).astype("float32")  # a unit step is about the contrast of a photograph
+        self._colours = 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # in logits
 
     def start(self, n, seed):
-        """The variables of n images of noise: a list of one float32 array (n, size, size, 3)."""
-        draws = np.random.default_rng(seed).standard_normal((n, self.size, self.size, 3), "float32")
-        return [self.noise * draws]
+        return _noise(n, self.size, seed, 0.1)
 
     def image(self, variables):
-        """The images (n, size, size, 3), float32 in [0, 1], that the variables stand for."""
         spectrum = variables[0] * self._scale
-        columns = ops.einsum("fy,nfgc->nygc", self._basis, spectrum)
-        colours = ops.einsum("gx,nygc->nyxc", self._basis, columns)
-        return ops.sigmoid(ops.matmul(colours, self._colours))
+        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", self._basis, spectrum, self._basis)
+        return ops.sigmoid(ops.matmul(brightness_and_hues, self._colours))
+
+
+def _noise(n, size, seed, deviation):
+    return [deviation * np.random.default_rng(seed).standard_normal((n, size, size, 3), "float32")]

@@ -100,7 +100,8 @@ class Network:
         self.features = lru_cache(maxsize=16)(self._features)
 
     def __repr__(self):
-        return f"Network({self.model.name!r}, {len(self.layers)} layers, {self.image_size} px, {len(self.classes)} classes)"
+        layers, classes = len(self.layers), len(self.classes)
+        return f"Network({self.model.name!r}, {layers} layers, {self.image_size} px, {classes} classes)"
 
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
@@ -185,7 +186,7 @@ def _with_activation(layer, activation):
         return keras.layers.Activation(activation or "linear")
     if not hasattr(layer, "activation"):
         return layer
-    copy = type(layer).from_config(layer.get_config() | {"activation": activation})
+    copy = type(layer).from_config(layer.get_config() | {"activation": activation, "name": None})
     copy.build(layer.input.shape)
     copy.set_weights(layer.get_weights())
     return copy

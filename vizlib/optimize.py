@@ -48,11 +48,11 @@ def gradient_descent(learning_rate):
     return lambda variables: (), update
 
 
-def shifted(images, offset, jitter):
-    """The images moved by an offset in pixels, each in [0, 2 jitter], their borders mirrored."""
-    if not jitter:
+def shifted(images, offset, margin):
+    """The images with mirrored margins, cut at an offset in [0, 2 margin] of rows and columns; margin stays put."""
+    if not margin:
         return images
-    padded = ops.pad(images, [[0, 0], [jitter, jitter], [jitter, jitter], [0, 0]], mode="reflect")
+    padded = ops.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode="reflect")
     return ops.slice(padded, [0, offset[0], offset[1], 0], images.shape)
 
 
@@ -61,7 +61,7 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
 
     canvas: where the images live, one of `vizlib.canvas`. rule: an update rule, (start, update); `adam()` if None.
     jitter: the largest shift in pixels by which the images are moved before the network sees them, drawn anew at
-    each step; it shrinks to 0 over the first four fifths of the steps. callback(step, images, losses): called at each
+    each step; one number or one for each step. callback(step, images, losses): called at each
     step with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the
     notebook's stop button) ends it too, with a warning; the result then holds the best so far.
 
@@ -71,10 +71,11 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
     start, update = rule or adam()
     layers = tuple(sorted({layer for term in terms for layer in term.layers}))
     features = net.features(layers) if layers else lambda images: {}
+    margin, offsets = _offsets(jitter, steps, seed)
 
     def evaluate(variables, offset, terms):
         images = canvas.image(variables)
-        activations = features(shifted(images, offset, jitter)) | {"image": images}
+        activations = features(shifted(images, offset, margin)) | {"image": images}
         losses = ops.stack([term(activations) for term in terms])
         return ops.sum(losses), (losses, images)
 
@@ -93,7 +94,6 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
     variables = [ops.convert_to_tensor(v) for v in canvas.start(n, seed)]
     state = start(variables)
     best = (ops.full((n,), np.inf), canvas.image(variables))
-    offsets = _offsets(jitter, steps, seed)
     history = []
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
@@ -109,7 +109,8 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
                 if callback and callback(step, ops.convert_to_numpy(images), _by_name(terms, history[-1])):
                     break
         except KeyboardInterrupt:
-            warnings.warn(f"interrupted after {len(history)} of {steps} steps; the best so far is returned", stacklevel=3)
+            message = f"interrupted after {len(history)} of {steps} steps: the best so far is returned"
+            warnings.warn(message, stacklevel=3)
     provenance = {
         "network": net.fingerprint,
         "backend": BACKEND,
@@ -117,17 +118,19 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
         "canvas": type(canvas).__name__,
         "steps": len(history),
         "seed": seed,
-        "jitter": jitter,
+        "jitter": margin,
     }
     history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
-    return Result(ops.convert_to_numpy(best[1]), _by_name(terms, history), provenance)
+    images = np.clip(ops.convert_to_numpy(best[1]), 0, 1)
+    return Result(images, _by_name(terms, history), provenance)
 
 
 def _offsets(jitter, steps, seed):
-    """The jitter's offsets, int32 (steps, 2), around `jitter`, which stands for no shift."""
-    reach = np.round(jitter * np.clip(1 - np.arange(steps) / (0.8 * steps), 0, 1))[:, None]
+    """The margin to pad by, and the corner of the shifted image in the padded one at each step, int32 (steps, 2)."""
+    reach = np.broadcast_to(jitter, steps)[:, None]
+    margin = int(np.max(reach, initial=0))
     draws = np.random.default_rng([seed, 1]).uniform(-1, 1, (steps, 2))
-    return (jitter + np.round(reach * draws)).astype("int32")
+    return margin, (margin + np.round(reach * draws)).astype("int32")
 
 
 def _by_name(terms, losses):

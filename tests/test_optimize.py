@@ -1,0 +1,159 @@
+"""The loop and its canvases: values against scipy and Keras, faults injected."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from keras import ops
+from scipy.fft import idctn
+
+from vizlib.canvas import COLOUR_BASIS, Cosine, Pixels, Unbounded
+from vizlib.optimize import adam, gradient_descent, optimize, shifted
+from vizlib.terms import Distance, Term
+
+
+@dataclass(frozen=True)
+class Quadratic(Term):
+    """Squared distance of the image to a colour."""
+
+    colour: float = 0.5
+
+    def measure(self, activations):
+        return ops.mean((activations["image"] - self.colour) ** 2, axis=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Poison(Term):
+    """A term that turns NaN, in its value or only in its gradient, once the image is bright."""
+
+    where: str = "loss"
+
+    def measure(self, activations):
+        mean = ops.mean(activations["image"], axis=(1, 2, 3))
+        if self.where == "loss":
+            return ops.sqrt(0.6 - mean)
+        return ops.sqrt(ops.relu(mean - mean))  # 0, whose derivative is 0 × infinity
+
+
+@pytest.fixture
+def net(tiny_cnn):
+    import vizlib as viz
+
+    return viz.Network(tiny_cnn, classes=("a", "b", "c"))
+
+
+def run(net, terms, canvas=None, **options):
+    return optimize(net, terms, canvas or Pixels(6), 3, **{"steps": 20, "progress": False} | options)
+
+
+def test_gradient_descent_follows_the_closed_form(net):
+    """For the mean of (v + c − 0.9)² over m entries each step scales the error by 1 − 2 rate / m."""
+    result = run(net, [Quadratic(0.9)], Unbounded(6), rule=gradient_descent(5.0), steps=11)
+    loss = result.history["Quadratic"]
+    factor = (1 - 2 * 5.0 / (6 * 6 * 3)) ** 2
+    np.testing.assert_allclose(loss[1:] / loss[:-1], factor, rtol=1e-4)
+
+
+def test_adam_equals_keras():
+    import keras
+
+    start, update = adam(0.1)
+    variable = keras.Variable(np.array([1.0, -2.0, 3.0], "float32"))
+    optimizer = keras.optimizers.Adam(0.1, epsilon=1e-8)
+    variables, state = [ops.convert_to_tensor([1.0, -2.0, 3.0])], start([ops.zeros(3)])
+    for step in range(25):
+        gradient = ops.convert_to_tensor(np.random.default_rng(step).standard_normal(3).astype("float32"))
+        optimizer.apply([gradient], [variable])
+        variables, state = update(variables, [gradient], state, ops.convert_to_tensor(step, "float32"))
+    np.testing.assert_allclose(variables[0], variable.value, rtol=1e-4)
+
+
+def test_cosine_canvas_equals_scipy():
+    canvas = Cosine(8)
+    variables = canvas.start(2, seed=3)
+    scale = 1 / np.maximum(np.hypot(*np.mgrid[:8, :8]), 1)
+    scale /= np.sqrt((scale**2).mean())
+    colours = idctn(variables[0] * scale[:, :, None], axes=(1, 2), norm="ortho")
+    logits = colours @ (4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS[:, 0]))
+    np.testing.assert_allclose(canvas.image(variables), 1 / (1 + np.exp(-logits)), atol=1e-5)
+
+
+def test_blurred_pixels_equal_scipy():
+    from scipy.ndimage import gaussian_filter
+
+    canvas = Pixels(12, blur=1.5)
+    variables = canvas.start(1, seed=0)
+    blurred = np.stack([gaussian_filter(variables[0][0, :, :, c], 1.5) for c in range(3)], axis=-1)
+    np.testing.assert_allclose(canvas.image(variables)[0], 1 / (1 + np.exp(-blurred)), atol=1e-5)
+
+
+@pytest.mark.parametrize("canvas", [Unbounded, Pixels, Cosine])
+def test_image_i_does_not_depend_on_how_many(canvas):
+    few, many = canvas(6).start(2, seed=5)[0], canvas(6).start(4, seed=5)[0]
+    np.testing.assert_array_equal(few, many[:2])
+    assert not np.array_equal(few, canvas(6).start(2, seed=6)[0])
+
+
+def test_shift_by_the_margin_is_none_and_borders_are_mirrored():
+    images = np.arange(25, dtype="float32").reshape(1, 5, 5, 1)
+    np.testing.assert_array_equal(shifted(images, [2, 2], 2), images)
+    np.testing.assert_array_equal(shifted(images, [1, 2], 2)[0, 0], images[0, 1])  # row −1 is row 1
+    np.testing.assert_array_equal(shifted(images, [2, 4], 2)[0, :, :3], images[0, :, 2:])
+
+
+def test_the_same_seed_gives_the_same_image_to_the_bit(net):
+    targets = np.random.default_rng(0).random((3, 6, 6, 5), "float32")
+    runs = [run(net, [Distance("conv2", targets)], Cosine(6), seed=s, jitter=1).images for s in (4, 4, 5)]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.abs(runs[0] - runs[2]).max() > 0.01
+
+
+def test_images_of_a_batch_do_not_see_each_other(net):
+    targets = np.random.default_rng(0).random((3, 6, 6, 5), "float32")
+    together = run(net, [Distance("conv2", targets)]).images
+    alone = optimize(net, [Distance("conv2", targets[:1])], Pixels(6), 1, steps=20, progress=False).images
+    np.testing.assert_allclose(together[:1], alone, atol=1e-5)
+
+
+def test_the_best_image_is_returned_not_the_last(net):
+    """With a step far too large the images get worse and worse: the first is the best."""
+    result = run(net, [Quadratic(0.3)], Unbounded(6), rule=gradient_descent(120.0), steps=5)
+    best = ((result.images - 0.3) ** 2).mean((1, 2, 3))
+    assert (result.history["Quadratic"][-1] > 2 * best).all()
+    np.testing.assert_allclose(best, result.history["Quadratic"][0], rtol=1e-4)
+
+
+def test_callback_sees_each_step_and_stops(net):
+    seen = []
+
+    def callback(step, images, losses):
+        seen.append((step, images.shape, losses["Quadratic"].shape))
+        return step == 4
+
+    result = run(net, [Quadratic()], callback=callback)
+    assert seen == [(i, (3, 6, 6, 3), (3,)) for i in range(5)]
+    assert result.provenance["steps"] == 5 and result.history["Quadratic"].shape == (5, 3)
+
+
+def test_an_interrupt_returns_the_best_so_far(net):
+    def interrupt(step, images, losses):
+        if step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted after 7 of 20 steps"):
+        stopped = run(net, [Quadratic(0.9)], callback=interrupt)
+    np.testing.assert_array_equal(stopped.images, run(net, [Quadratic(0.9)], steps=7).images)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_nan_names_the_term(net, where):
+    with pytest.raises(FloatingPointError, match=f"the {where} of the term 'Poison' is not, at step"):
+        run(net, [Quadratic(0.95), Poison(where)], steps=300)
+
+
+def test_a_weighted_term_is_a_new_one(net):
+    term = Quadratic(0.2)
+    doubled = 2 * term
+    image = {"image": np.full((1, 2, 2, 3), 0.7, "float32")}
+    assert term.weight == 1 and doubled.weight == 2
+    np.testing.assert_allclose(doubled(image), [0.5], rtol=1e-6)
