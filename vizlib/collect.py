@@ -27,8 +27,9 @@ def collect(net, images, class_name, layers, store, progress=True):
         raise ValueError(f"expected images of shape (n ≥ 2, {size}, {size}, 3); received {images.shape}.")
     for layer in layers:
         net.check_layer(layer)
-    digest = hashlib.sha256(repr(images.shape).encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
-    store.begin(net, class_name, len(images), digest)
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images))
+    store.begin(net, class_name, len(images), digest.hexdigest())
 
     layers = tuple(dict.fromkeys((IMAGE, *layers)))
     _collect_values(net, images, class_name, layers, store, progress)
@@ -39,17 +40,18 @@ def collect(net, images, class_name, layers, store, progress=True):
 def _collect_values(net, images, class_name, layers, store, progress):
     n = len(images)
     counts = {layer: store.n_collected(class_name, layer) for layer in layers}
-    pending = [layer for layer in layers if counts[layer] < n]
-    if not pending:
+    start = min(counts.values())
+    if start == n:
         return
-    sources = {layer: layer + PRE * net.is_rectified(layer) for layer in pending if layer != IMAGE}
+    rectify = {layer: layer != IMAGE and net.is_rectified(layer) for layer in layers}
+    names = {layer: layer + PRE * rectify[layer] for layer in layers if layer != IMAGE and counts[layer] < n}
     pixels = to_uint8(images)
-    pixels = pixels if np.array_equal(as_images(pixels), images) else images
-    start = min(counts[layer] for layer in pending)
+    lossless = np.array_equal(as_images(pixels), images)
     with tqdm(total=n, initial=start, desc=f"{class_name}: activations", unit="image", disable=not progress) as bar:
         for i in range(start, n, BLOCK):
-            block = net.activations(images[i : i + BLOCK], sources.values()) if sources else {}
-            for layer in pending:
-                values = pixels[i : i + BLOCK] if layer == IMAGE else block[sources[layer]]
-                store.write(class_name, layer, i, values, rectify=layer in sources and net.is_rectified(layer))
-            bar.update(len(images[i : i + BLOCK]))
+            block = net.activations(images[i : i + BLOCK], names.values()) if names else {}
+            block[IMAGE] = (pixels if lossless else images)[i : i + BLOCK]
+            for layer in layers:
+                if i + len(block[IMAGE]) > counts[layer]:
+                    store.write(class_name, layer, i, block[names.get(layer, layer)], rectify[layer])
+            bar.update(len(block[IMAGE]))

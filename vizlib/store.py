@@ -13,6 +13,8 @@ A file may come from anyone: only plain numbers that lie in the file itself are 
 the file has bytes for.
 """
 
+from contextlib import AbstractContextManager
+from math import prod
 from pathlib import Path
 
 import h5py
@@ -26,17 +28,15 @@ VERSION = 1
 IMAGE = "image"
 BLOCK = 32  # images that are collected at a time; chunks never straddle two blocks
 CHUNK_BYTES = 2**20
-MAX_COMPRESSION = 100  # LZF packs zeros about 88 to 1
+MAX_COMPRESSION = 100  # LZF packs zeros 88 to 1
 
 
-class StatsStore:
+class StatsStore(AbstractContextManager):
     """An open file of statistics, to be used in a `with` statement.
 
-    path: the file. mode: "a" to read and write, making the file if there is none; "r" to read.
-
-    Raises FileNotFoundError if there is nothing to read, ValueError for a file of another kind or version. All
-    methods raise ValueError for a class or layer that is not there, for statistics whose collection was interrupted,
-    and for a file that is damaged.
+    path: the file. mode: "a" to read and write, making the file if there is none; "r" to read. Raises
+    FileNotFoundError if there is nothing to read, ValueError for a file of another kind or version. All methods raise
+    ValueError for a class or layer that is not there, or not whole yet, and for a file that is damaged.
     """
 
     def __init__(self, path, mode="a"):
@@ -51,37 +51,26 @@ class StatsStore:
             if error.errno is not None:  # what the system refuses: no permission, no such folder, locked
                 raise
             raise ValueError(f"expected a whole HDF5 file of statistics; {path} gave: {error}") from error
-        try:
-            self._check_format(new=mode == "a" and not self.file.keys() and not self.file.attrs)
-        except BaseException:
-            self.close()
-            raise
-
-    def _check_format(self, new):
-        if new:
+        if mode == "a" and not self.file.keys() and not self.file.attrs:
             self.file.attrs.update({"version": VERSION, "format": FORMAT})
         found = f"{self.file.attrs.get('format')}, version {self.file.attrs.get('version')}"
         if found != f"{FORMAT}, version {VERSION}":
-            raise ValueError(f"expected {FORMAT}, version {VERSION}, in {self.path}; received {found}.")
+            self.close()
+            raise ValueError(f"expected {FORMAT}, version {VERSION}, in {path}; received {found}.")
 
     def close(self):
         self.file.close()
-
-    def __enter__(self):
-        return self
 
     def __exit__(self, *exception):
         self.close()
 
     def __repr__(self):
-        if not self.file:
-            return f"StatsStore({str(self.path)!r}, closed)"
-        rows = [f"StatsStore({str(self.path)!r})"]
-        for class_name in self.classes:
-            for layer in self.layers(class_name):
-                counts = f"{self.n_collected(class_name, layer)} of {self._n_images(class_name)}"
-                rows.append(f"  {class_name:16} {layer:16} {counts}")
-        return "\n".join(rows)
+        rows = [
+            f"\n  {class_name:16} {layer:16} {self.n_collected(class_name, layer)} of {self._n_images(class_name)}"
+            for class_name in (self.classes if self.file else ())
+            for layer in self.layers(class_name)
+        ]
+        return f"StatsStore({str(self.path)!r}{'' if self.file else ', closed'})" + "".join(rows)
 
     @property
     def classes(self):
@@ -95,77 +84,76 @@ class StatsStore:
     def model(self, class_name, layer, estimator=None):
         """A fitted estimator of `vizlib.statistics`.
 
-        estimator: its name; if None, "ImageStatistics" for the layer "image" and "PCAGaussian" for others, which are
-        kept in the file. Another one, such as "BootstrapMix", is fitted here and now.
+        estimator: its name; None for "ImageStatistics" at the layer "image" and "PCAGaussian" at any other, which the
+        file holds. Another one, such as "BootstrapMix", is fitted here and now.
         """
-        name = estimator or default_estimator(layer)
-        known = ("PCAGaussian", "BootstrapMix", "ImageStatistics" if layer == IMAGE else "")
-        if name not in filter(None, known):
-            raise ValueError(f"expected an estimator out of {', '.join(filter(None, known))}; received {name!r}.")
-        estimator = getattr(statistics, name)
+        known = ("PCAGaussian", "BootstrapMix", *(["ImageStatistics"] if layer == IMAGE else []))
+        name = estimator or _default(layer)
+        if name not in known:
+            raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
+        kind = getattr(statistics, name)
         values = self._values(class_name, layer)
+        if name in values.parent:
+            group = self._group(class_name, layer, name)
+            state = {key: self._load(self._dataset(group, key)) for key in group}
+            try:
+                return kind.from_state(state)
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._damaged(group, error) from error
+        model = kind(rectify=True) if self._attribute(values.parent, "rectify", bool) else kind()
         try:
-            if name in values.parent:
-                return estimator.from_state(self._read_state(values.parent, name))
-            model = estimator(rectify=True) if self._attribute(values.parent, "rectify", np.bool_) else estimator()
             return model.fit(as_images(values[...]) if layer == IMAGE else values)
-        except (OSError, KeyError) as error:
-            raise self._damaged(values.parent, error) from error
-
-    def activations(self, class_name, layer):
-        """What was collected: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
-        values = self._values(class_name, layer)
-        try:
-            return as_images(values[...]) if layer == IMAGE else values[...]
         except OSError as error:
             raise self._damaged(values, error) from error
 
+    def activations(self, class_name, layer):
+        """What was collected: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
+        values = self._load(self._values(class_name, layer))
+        return as_images(values) if layer == IMAGE else values
+
     def delete(self, class_name, layer=None):
-        """Remove a class, or one layer of it. The file keeps its size, but the room is used again."""
-        group = self._group(class_name, layer)
-        del group.parent[group.name.rsplit("/")[-1]]
+        """Remove a class, or one layer of it. The file keeps its size, and uses the room again."""
+        names = [class_name] if layer is None else [class_name, layer]
+        del self._group(*names).parent[names[-1]]
 
     def check_network(self, net):
-        """Raise ValueError if the statistics are of another network, or of this one with other weights."""
-        expected = self.file.attrs.get("network")
+        """Raise ValueError unless the statistics are of this very network: layers, weights and preprocessing."""
+        expected = self._attribute(self.file, "network", str)
         if expected != net.fingerprint:
-            name = self.file.attrs.get("network_name")
             raise ValueError(
-                f"expected the network that {self.path} was collected with, {name!r} of fingerprint "
-                f"{str(expected)[:12]}; received {net.model.name!r} of fingerprint {net.fingerprint[:12]}."
+                f"expected the network that {self.path} was collected with, {self.file.attrs.get('network_name')!r} "
+                f"of fingerprint {expected[:12]}; received {net.model.name!r} of fingerprint {net.fingerprint[:12]}."
             )
 
-    # What follows is for `collect`. Each step can be taken again, so that an interrupted one does no harm.
+    # For `collect`: every step can be taken again, so that one which was interrupted does no harm.
 
     def begin(self, net, class_name, n_images, images_sha256):
-        """Open a class for writing; ValueError if it, or the file, holds something else."""
+        """Make ready for the images of a class; ValueError if it, or the file, holds others."""
         if self.file.mode == "r":
             raise ValueError(f"expected a store opened with mode 'a'; received {self.path} opened with mode 'r'.")
         if "network" not in self.file.attrs:
             self.file.attrs.update({"network_name": net.model.name, "network": net.fingerprint})
         self.check_network(net)
-        group = self._make_group(self.file, class_name)
-        if "images_sha256" not in group.attrs:
-            group.attrs.update({"n_images": n_images, "images_sha256": images_sha256})
-        if group.attrs["images_sha256"] != images_sha256:
+        attributes = self._group(class_name, create=True).attrs
+        if "images_sha256" not in attributes:
+            attributes.update({"n_images": n_images, "images_sha256": images_sha256})
+        if (attributes["n_images"], attributes["images_sha256"]) != (n_images, images_sha256):
             raise ValueError(
-                f"expected the {self._n_images(class_name)} images that {class_name!r} in {self.path} was collected "
-                f"from; received {n_images} others. Choose another class name or another file, or call "
+                f"expected the {attributes['n_images']} images that {class_name!r} in {self.path} was collected from; "
+                f"received {n_images} others. Choose another class name or another file, or call "
                 f"store.delete({class_name!r}) first."
             )
 
     def n_collected(self, class_name, layer):
-        """How many images of a class a layer has been collected of."""
-        if layer not in self._group(class_name):
-            return 0
-        group = self._group(class_name, layer)
-        return self._attribute(group, "n_collected", np.integer) if "n_collected" in group.attrs else 0
+        """Of how many images of a class a layer has been collected."""
+        started = layer in self._group(class_name) and "values" in self._group(class_name, layer)
+        return self._attribute(self._group(class_name, layer), "n_collected", int) if started else 0
 
     def write(self, class_name, layer, start, block, rectify):
         """Write the values of images start, start + 1, …: the rows of block, float32 or uint8."""
-        group = self._make_group(self._group(class_name), layer)
+        group = self._group(class_name, layer, create=True)
         if "values" not in group:
-            group.attrs["rectify"] = rectify
+            group.attrs.update({"rectify": rectify, "n_collected": 0})
             _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
         self._child(group, "values", h5py.Dataset)[start : start + len(block)] = block
         group.attrs["n_collected"] = start + len(block)
@@ -173,92 +161,84 @@ class StatsStore:
 
     def keep_model(self, class_name, layer):
         """Fit the default estimator and write it, unless it is there."""
-        name, group = default_estimator(layer), self._group(class_name, layer)
+        name, group = _default(layer), self._group(class_name, layer)
         if name in group:
             return
-        if "unfinished" in group:
-            del group["unfinished"]
-        part = group.create_group("unfinished")
+        unnamed = group.create_group(None)  # named when whole
         for key, value in self.model(class_name, layer).state().items():
             value = np.asarray(value)
-            _create(part, key, value.shape, value.dtype)[...] = value
-        group.move("unfinished", name)
+            _create(unnamed, key, value.shape, value.dtype)[...] = value
+        group[name] = unnamed
         self.file.flush()
 
     # Reading what may come from anyone.
 
-    def _group(self, class_name, layer=None):
+    def _group(self, *names, create=False):
+        """The group of a class, or of a layer of a class."""
         group = self.file
-        for kind, name in (("class", class_name), ("layer", layer)):
-            if name is None:
-                break
-            if _checked(name) not in group:
-                where = self.path if kind == "class" else f"{class_name!r} in {self.path}"
+        for kind, name in zip(("class", "layer", "estimator"), names, strict=False):
+            if not name or name == "." or "/" in name or "\0" in name:
+                raise ValueError(f"expected a name that is not empty or '.' and has no '/'; received {name!r}.")
+            if create and name not in group:
+                group.create_group(name, track_order=True)
+            if name not in group:
                 known = ", ".join(group) or "none"
-                raise ValueError(f"expected a {kind} of {where} ({known}); received {name!r}.")
+                raise ValueError(f"expected a {kind} of {self.path}{group.name} ({known}); received {name!r}.")
             group = self._child(group, name, h5py.Group)
         return group
 
-    def _make_group(self, parent, name):
-        if _checked(name) not in parent:
-            parent.create_group(name, track_order=True)
-        return self._child(parent, name, h5py.Group)
-
     def _child(self, parent, name, kind):
-        """A group or dataset that lies in the file itself."""
+        """A group or a dataset of plain numbers, without links to elsewhere."""
         if not isinstance(parent.get(name, getlink=True), h5py.HardLink) or not isinstance(parent[name], kind):
             raise self._damaged(parent, f"{name!r} is no {kind.__name__.lower()}")
-        return parent[name]
+        child = parent[name]
+        if kind is h5py.Dataset and (child.dtype.kind not in "biuf" or child.external or child.is_virtual):
+            raise self._damaged(child, f"{child.dtype}, or data in other files")
+        return child
 
     def _dataset(self, group, name):
-        """A dataset that is safe to read: plain numbers, in the file itself, about as many as it has bytes for."""
+        """A dataset that is safe to read: of about as many numbers as it has bytes for."""
         dataset = self._child(group, name, h5py.Dataset)
-        if dataset.dtype.kind not in "biuf" or dataset.external or dataset.is_virtual:
-            raise self._damaged(dataset, f"{dataset.dtype}, or data in other files")
         stored = min(dataset.id.get_storage_size(), self.path.stat().st_size)
         if dataset.nbytes > MAX_COMPRESSION * stored + CHUNK_BYTES:
-            raise self._damaged(dataset, f"a shape of {dataset.shape} for {stored} bytes")
+            raise self._damaged(dataset, f"a shape of {dataset.shape} in {stored} bytes")
         return dataset
+
+    def _load(self, dataset):
+        try:
+            return dataset[()]
+        except OSError as error:  # a wrong checksum
+            raise self._damaged(dataset, error) from error
 
     def _values(self, class_name, layer):
         group, n = self._group(class_name, layer), self._n_images(class_name)
         collected = self.n_collected(class_name, layer)
         if collected != n:
             raise ValueError(
-                f"expected {layer!r} of {class_name!r} for {n} images; {self.path} has {collected}: the collection "
-                "was interrupted. Call collect() again with the same images to complete it."
+                f"expected {layer!r} of {class_name!r} for {n} images; {self.path} has {collected}: collecting it was "
+                "interrupted. The same call of collect() completes it."
             )
         values = self._dataset(group, "values")
         if values.ndim < 2 or len(values) != n:
             raise self._damaged(values, f"a shape of {values.shape} for {n} images")
         return values
 
-    def _read_state(self, group, name):
-        group = self._child(group, name, h5py.Group)
-        return {key: self._dataset(group, key)[()] for key in group}
-
     def _n_images(self, class_name):
-        return self._attribute(self._group(class_name), "n_images", np.integer)
+        return self._attribute(self._group(class_name), "n_images", int)
 
     def _attribute(self, group, name, kind):
         value = group.attrs.get(name)
-        if not isinstance(value, kind):
+        value = value.item() if isinstance(value, np.generic) else value
+        if type(value) is not kind:
             raise self._damaged(group, f"its {name} is {value!r}")
-        return value.item()
+        return value
 
     def _damaged(self, item, found):
         return ValueError(f"expected intact statistics in {self.path}; at {item.name} found: {found}.")
 
 
-def default_estimator(layer):
+def _default(layer):
     return "ImageStatistics" if layer == IMAGE else "PCAGaussian"
-
-
-def _checked(name):
-    """The name, if HDF5 takes it for a single one."""
-    if not name or name == "." or "/" in name or "\0" in name:
-        raise ValueError(f"expected a name without '/' that is not empty or '.'; received {name!r}.")
-    return name
 
 
 def _create(group, name, shape, dtype):
@@ -266,8 +246,6 @@ def _create(group, name, shape, dtype):
     if not shape or 0 in shape:
         return group.create_dataset(name, shape, dtype)
     rows = min(shape[0], BLOCK)
-    chunks = (rows, *shape[1:])
-    if len(shape) > 1:
-        part = CHUNK_BYTES // (rows * int(np.prod(shape[2:])) * np.dtype(dtype).itemsize)
-        chunks = (rows, min(max(part, 1), shape[1]), *shape[2:])
+    part = CHUNK_BYTES // (rows * prod(shape[2:]) * np.dtype(dtype).itemsize)
+    chunks = (rows, *(min(max(part, 1), length) for length in shape[1:2]), *shape[2:])
     return group.create_dataset(name, shape, dtype, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
