@@ -1,0 +1,110 @@
+"""Rebuild the embedded networks in `data/` from PartWorld: `train.py [mini] [classifier] [parts] [--out folder]`."""
+
+import argparse
+import hashlib
+import os
+import time
+from functools import partial
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from train_data import BATCH, Batches, class_target, part_target, world
+from train_models import classifier, focal_loss, folded, part_finder, vgg16
+
+from vizlib import partworld
+from vizlib.embedded import DATA
+from vizlib.network import vgg_preprocess
+from vizlib.realism import find_parts, matches
+
+TEST_SEED = 990_000  # of the scenes that no network has seen
+
+
+def fit(model, batches, loss, rate, epochs):
+    """The model, trained in place with AdamW, the rate warmed up and then let down on a cosine; without optimizer."""
+    steps = epochs * len(batches)
+    rate = keras.optimizers.schedules.CosineDecay(0.0, steps - steps // 20, warmup_target=rate,
+                                                  warmup_steps=steps // 20)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.01), loss)
+    model.fit(batches, epochs=epochs, shuffle=False, verbose=2)
+    return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def train_mini(seed=1_000, per_class=1_000, epochs=8):
+    """The embedded network; it takes what `vgg_preprocess` gives."""
+    keras.utils.set_random_seed(seed)
+    batches = Batches(world(per_class, seed), seed, class_target, vgg_preprocess, (12, 0.6, 1.15), "reflect")
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
+    return folded(fit(vgg16(True), batches, loss, 2e-3, epochs))
+
+
+def train_classifier(seed=2_000, per_class=800, epochs=8):
+    """The judge of classes."""
+    keras.utils.set_random_seed(seed)
+    batches = Batches(world(per_class, seed), seed, class_target, np.asarray, (8, 0.75, 1.2), "reflect")
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.05)
+    return fit(classifier(), batches, loss, 3e-3, epochs)
+
+
+def train_parts(seed=3_000, per_class=600, scattered=3_000, epochs=8):
+    """The judge of parts."""
+    keras.utils.set_random_seed(seed)
+    batches = Batches(world(per_class, seed, scattered), seed, part_target, np.asarray, (6, 0.8, 1.2), "nearest")
+    return fit(part_finder(), batches, focal_loss, 3e-3, epochs)
+
+
+def accuracy(model, prepare):
+    """The fraction of fresh scenes, as they were drawn, that get their class."""
+    test = world(100, TEST_SEED)
+    answers = model.predict(prepare(test.images / np.float32(255)), batch_size=BATCH, verbose=0).argmax(1)
+    return f"accuracy {np.mean(answers == test.classes):.4f}"
+
+
+def found(model):
+    """The fraction of the parts in fresh scenes that are found, and of what is found that is there."""
+    scenes = [scene for name in partworld.CLASSES for scene in partworld.scenes(name, 50, TEST_SEED)]
+    answers = find_parts(np.stack([scene.image for scene in scenes]), model)
+    hits = sum(len(matches(parts, scene.parts)) for parts, scene in zip(answers, scenes, strict=True))
+    recall, precision = hits / sum(len(s.parts) for s in scenes), hits / sum(map(len, answers))
+    return f"recall {recall:.4f}, precision {precision:.4f}"
+
+
+def save(model, path):
+    """Write the file whole or not at all, and its SHA-256 into the SHA256SUMS beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"part-{path.name}")
+    model.save(part)
+    part.replace(path)
+    sums = path.with_name("SHA256SUMS")
+    lines = sums.read_text().splitlines() if sums.exists() else []
+    lines = [line for line in lines if not line.endswith(f"  {path.name}")]
+    lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
+    part = sums.with_name("part-SHA256SUMS")
+    part.write_text("\n".join(sorted(lines, key=lambda line: line.split()[1])) + "\n")
+    part.replace(sums)
+
+
+JOBS = {"mini": ("mini.keras", train_mini, partial(accuracy, prepare=vgg_preprocess)),
+        "classifier": ("judge_classifier.keras", train_classifier, partial(accuracy, prepare=np.asarray)),
+        "parts": ("judge_parts.keras", train_parts, found)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*JOBS, []], metavar="name", help=f"{', '.join(JOBS)}; all if none")
+    parser.add_argument("--out", type=Path, default=DATA, help="folder for the files (default: data)")
+    options = parser.parse_args()
+    for name in options.names or JOBS:
+        file, train, measure = JOBS[name]
+        start = time.monotonic()
+        model = train()
+        save(model, options.out / file)
+        print(f"{file}: {measure(model)}, {(options.out / file).stat().st_size:,} bytes, "
+              f"{time.monotonic() - start:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The architectures of the embedded networks: a narrow VGG16 and two judges that are not VGG."""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from vizlib.drawing import SIDE
+from vizlib.network import vgg_preprocess
+from vizlib.partworld import CLASSES, PARTS
+
+WIDTHS, DEPTHS, UNITS = (16, 32, 64, 128, 128), (2, 2, 3, 3, 3), 256
+
+
+def vgg16(normalised):
+    """VGG16 (Simonyan & Zisserman 2015), narrower; with batch normalisation to train, without it to keep."""
+    x = image = keras.Input((SIDE, SIDE, 3), name="image")
+    if normalised:
+        x = layers.Rescaling(1 / 64)(x)
+
+    def unit(x, kind, width, name):
+        if not normalised:
+            return kind(width, activation="relu", name=name)(x)
+        x = kind(width, use_bias=False, name=name)(x)
+        return layers.ReLU()(layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x))
+
+    conv = partial(layers.Conv2D, kernel_size=3, padding="same")
+    for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), 1):
+        for i in range(1, depth + 1):
+            x = unit(x, conv, width, f"block{block}_conv{i}")
+        x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for name in ("fc1", "fc2"):
+        x = unit(x, layers.Dense, UNITS, name)
+        x = layers.Dropout(0.3)(x) if normalised else x
+    return keras.Model(image, layers.Dense(len(CLASSES), "softmax", name="predictions")(x), name="mini")
+
+
+def folded(trained):
+    """The same function as `vgg16(True)` with scale and batch normalisation folded into kernels and biases."""
+    plain = vgg16(False)
+    for layer in plain.layers:
+        if layer.name == "predictions":
+            layer.set_weights(trained.get_layer(layer.name).get_weights())
+        elif layer.weights:
+            (kernel,) = trained.get_layer(layer.name).get_weights()
+            norm = trained.get_layer(f"{layer.name}_norm")
+            gamma, beta, mean, variance = norm.get_weights()
+            gain = gamma / np.sqrt(variance + norm.epsilon)
+            scale = 1 / 64 if layer.name == "block1_conv1" else 1
+            layer.set_weights([kernel * gain * scale, beta - mean * gain])
+    probe = vgg_preprocess(np.random.default_rng(0).random((8, SIDE, SIDE, 3), np.float32))
+    apart = float(np.abs(plain.predict(probe, verbose=0) - trained.predict(probe, verbose=0)).max())
+    if apart > 1e-4:
+        raise ArithmeticError(f"expected the folded network to answer the same; received a difference of {apart:g}.")
+    return plain
+
+
+def residual(x, width, stride=1):
+    """A pre-activation residual block of separable convolutions (He et al. 2016)."""
+    y = layers.Activation("silu")(layers.BatchNormalization(momentum=0.95)(x))
+    short = layers.Conv2D(width, 1, strides=stride, use_bias=False)(y) if x.shape[-1] != width or stride > 1 else x
+    y = layers.SeparableConv2D(width, 3, stride, "same", use_bias=False)(y)
+    y = layers.Activation("silu")(layers.BatchNormalization(momentum=0.95)(y))
+    return layers.Add()([short, layers.SeparableConv2D(width, 3, padding="same", use_bias=False)(y)])
+
+
+def classifier():
+    """A small residual network from RGB in [0, 1] to the scores of the classes."""
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = layers.Rescaling(4, offset=-2)(image)
+    x = layers.Conv2D(32, 5, 2, "same", use_bias=False)(x)
+    for width, stride in ((48, 1), (96, 2), (96, 1), (160, 2), (160, 1), (224, 2)):
+        x = residual(x, width, stride)
+    x = layers.Activation("silu")(layers.BatchNormalization(momentum=0.95)(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dense(96, name="embedding")(x)
+    x = layers.Dropout(0.2)(layers.Activation("silu")(x))
+    return keras.Model(image, layers.Dense(len(CLASSES), name="scores")(x), name="judge_classifier")
+
+
+def part_finder():
+    """A small hourglass from RGB in [0, 1] to one heat map a kind of part (Zhou et al. 2019, "Objects as points")."""
+    image = keras.Input((SIDE, SIDE, 3), name="image")
+    x = layers.Rescaling(4, offset=-2)(image)
+    x = fine = residual(layers.Conv2D(40, 5, 2, "same", use_bias=False)(x), 48)
+    x = middle = residual(residual(x, 96, 2), 96)
+    x = residual(residual(residual(x, 160, 2), 160), 160)
+    for skip, width in ((middle, 96), (fine, 64)):
+        x = layers.Conv2D(width, 1, use_bias=False)(x)
+        x = layers.Concatenate()([layers.UpSampling2D(interpolation="bilinear")(x), skip])
+        x = residual(x, width)
+    x = layers.Activation("silu")(layers.BatchNormalization(momentum=0.95)(x))
+    rare = keras.initializers.Constant(-4)  # start from "no part here"
+    heat = layers.Conv2D(len(PARTS), 3, padding="same", activation="sigmoid", bias_initializer=rare,
+                         name="heat")(x)
+    return keras.Model(image, heat, name="judge_parts")
+
+
+def focal_loss(target, heat):
+    """Penalty-reduced focal loss of heat maps (Law & Deng 2018), per image."""
+    heat = ops.clip(heat, 1e-5, 1 - 1e-5)
+    centre = ops.cast(target > 0.99, "float32")
+    found = centre * (1 - heat) ** 2 * ops.log(heat)
+    empty = (1 - centre) * (1 - target) ** 4 * heat**2 * ops.log(1 - heat)
+    return -ops.sum(found + empty, (1, 2, 3)) / 8
