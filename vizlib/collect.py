@@ -25,16 +25,33 @@ def collect(net, images, class_name, layers, store, progress=True):
     size = net.image_size
     if images.shape[1:] != (size, size, 3) or len(images) < 2:
         raise ValueError(f"expected images of shape (n ≥ 2, {size}, {size}, 3); received {images.shape}.")
-    for layer in layers:
-        net.check_layer(layer)
-    digest = hashlib.sha256(repr(images.shape).encode())
-    digest.update(np.ascontiguousarray(images))
-    store.begin(net, class_name, len(images), digest.hexdigest())
-
     layers = tuple(dict.fromkeys((IMAGE, *layers)))
+    for layer in layers[1:]:
+        net.check_layer(layer)
+    _begin(net, images, class_name, store)
     _collect_values(net, images, class_name, layers, store, progress)
     for layer in tqdm(layers, f"{class_name}: statistics", unit="layer", disable=not progress):
         store.keep_model(class_name, layer)
+
+
+def _begin(net, images, class_name, store):
+    """Make the group of the class, or see that it is of the same network and images."""
+    if store.file.mode == "r":
+        raise ValueError(f"expected a store opened with mode 'a'; received {store.path} opened with mode 'r'.")
+    if "network" in store.file.attrs:
+        store.check_network(net)
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images))
+    attributes = store.group(class_name, create=True).attrs
+    if "images_sha256" not in attributes:
+        store.file.attrs.update({"network_name": net.model.name, "network": net.fingerprint})
+        attributes.update({"n_images": len(images), "images_sha256": digest.hexdigest()})
+    if (attributes["n_images"], attributes["images_sha256"]) != (len(images), digest.hexdigest()):
+        raise ValueError(
+            f"expected the {attributes['n_images']} images that {class_name!r} in {store.path} was collected from; "
+            f"received {len(images)} others. Choose another class name or another file, or call "
+            f"store.delete({class_name!r}) first."
+        )
 
 
 def _collect_values(net, images, class_name, layers, store, progress):

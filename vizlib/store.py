@@ -8,9 +8,6 @@
 
 The layer "image" is the images themselves, uint8 where that loses nothing. Arrays are chunked, shuffled,
 LZF-compressed and carry Fletcher-32 checksums; rows of `values` from n_collected on are not there yet.
-
-A file may come from anyone: only plain numbers that lie in the file itself are read, and never much more of them than
-the file has bytes for.
 """
 
 from contextlib import AbstractContextManager
@@ -51,12 +48,22 @@ class StatsStore(AbstractContextManager):
             if error.errno is not None:  # what the system refuses: no permission, no such folder, locked
                 raise
             raise ValueError(f"expected a whole HDF5 file of statistics; {path} gave: {error}") from error
-        if mode == "a" and not self.file.keys() and not self.file.attrs:
+        try:
+            self._check_file()
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_file(self):
+        """Refuse another format, and, as files come from anyone, all but plain numbers in the file itself."""
+        if self.file.mode != "r" and not self.file.keys() and not self.file.attrs:
             self.file.attrs.update({"version": VERSION, "format": FORMAT})
         found = f"{self.file.attrs.get('format')}, version {self.file.attrs.get('version')}"
         if found != f"{FORMAT}, version {VERSION}":
-            self.close()
-            raise ValueError(f"expected {FORMAT}, version {VERSION}, in {path}; received {found}.")
+            raise ValueError(f"expected {FORMAT}, version {VERSION}, in {self.path}; received {found}.")
+        foreign = self.file.id.links.visit(_foreign_link, info=True) or self.file.visititems(_foreign_data)
+        if foreign:
+            raise ValueError(f"expected plain numbers, in {self.path} itself; received {foreign}.")
 
     def close(self):
         self.file.close()
@@ -79,7 +86,7 @@ class StatsStore(AbstractContextManager):
 
     def layers(self, class_name):
         """The names of the layers of a class, in the order in which they were collected; the first is "image"."""
-        return tuple(self._group(class_name))
+        return tuple(self.group(class_name))
 
     def model(self, class_name, layer, estimator=None):
         """A fitted estimator of `vizlib.statistics`.
@@ -94,7 +101,7 @@ class StatsStore(AbstractContextManager):
         kind = getattr(statistics, name)
         values = self._values(class_name, layer)
         if name in values.parent:
-            group = self._group(class_name, layer, name)
+            group = self.group(class_name, layer, name)
             state = {key: self._load(self._dataset(group, key)) for key in group}
             try:
                 return kind.from_state(state)
@@ -114,7 +121,7 @@ class StatsStore(AbstractContextManager):
     def delete(self, class_name, layer=None):
         """Remove a class, or one layer of it. The file keeps its size, and uses the room again."""
         names = [class_name] if layer is None else [class_name, layer]
-        del self._group(*names).parent[names[-1]]
+        del self.group(*names).parent[names[-1]]
 
     def check_network(self, net):
         """Raise ValueError unless the statistics are of this very network: layers, weights and preprocessing."""
@@ -127,54 +134,8 @@ class StatsStore(AbstractContextManager):
 
     # For `collect`: every step can be taken again, so that one which was interrupted does no harm.
 
-    def begin(self, net, class_name, n_images, images_sha256):
-        """Make ready for the images of a class; ValueError if it, or the file, holds others."""
-        if self.file.mode == "r":
-            raise ValueError(f"expected a store opened with mode 'a'; received {self.path} opened with mode 'r'.")
-        if "network" not in self.file.attrs:
-            self.file.attrs.update({"network_name": net.model.name, "network": net.fingerprint})
-        self.check_network(net)
-        attributes = self._group(class_name, create=True).attrs
-        if "images_sha256" not in attributes:
-            attributes.update({"n_images": n_images, "images_sha256": images_sha256})
-        if (attributes["n_images"], attributes["images_sha256"]) != (n_images, images_sha256):
-            raise ValueError(
-                f"expected the {attributes['n_images']} images that {class_name!r} in {self.path} was collected from; "
-                f"received {n_images} others. Choose another class name or another file, or call "
-                f"store.delete({class_name!r}) first."
-            )
-
-    def n_collected(self, class_name, layer):
-        """Of how many images of a class a layer has been collected."""
-        started = layer in self._group(class_name) and "values" in self._group(class_name, layer)
-        return self._attribute(self._group(class_name, layer), "n_collected", int) if started else 0
-
-    def write(self, class_name, layer, start, block, rectify):
-        """Write the values of images start, start + 1, …: the rows of block, float32 or uint8."""
-        group = self._group(class_name, layer, create=True)
-        if "values" not in group:
-            group.attrs.update({"rectify": rectify, "n_collected": 0})
-            _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
-        self._child(group, "values", h5py.Dataset)[start : start + len(block)] = block
-        group.attrs["n_collected"] = start + len(block)
-        self.file.flush()
-
-    def keep_model(self, class_name, layer):
-        """Fit the default estimator and write it, unless it is there."""
-        name, group = _default(layer), self._group(class_name, layer)
-        if name in group:
-            return
-        unnamed = group.create_group(None)  # named when whole
-        for key, value in self.model(class_name, layer).state().items():
-            value = np.asarray(value)
-            _create(unnamed, key, value.shape, value.dtype)[...] = value
-        group[name] = unnamed
-        self.file.flush()
-
-    # Reading what may come from anyone.
-
-    def _group(self, *names, create=False):
-        """The group of a class, or of a layer of a class."""
+    def group(self, *names, create=False):
+        """The HDF5 group of a class, of a layer of a class, or of an estimator; create: made if it is not there."""
         group = self.file
         for kind, name in zip(("class", "layer", "estimator"), names, strict=False):
             if not name or name == "." or "/" in name or "\0" in name:
@@ -187,17 +148,41 @@ class StatsStore(AbstractContextManager):
             group = self._child(group, name, h5py.Group)
         return group
 
+    def n_collected(self, class_name, layer):
+        """Of how many images of a class a layer has been collected."""
+        started = layer in self.group(class_name) and "values" in self.group(class_name, layer)
+        return self._attribute(self.group(class_name, layer), "n_collected", int) if started else 0
+
+    def write(self, class_name, layer, start, block, rectify):
+        """Write the values of images start, start + 1, …: the rows of block, float32 or uint8."""
+        group = self.group(class_name, layer, create=True)
+        if "values" not in group:
+            group.attrs.update({"rectify": rectify, "n_collected": 0})
+            _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
+        self._child(group, "values", h5py.Dataset)[start : start + len(block)] = block
+        group.attrs.modify("n_collected", start + len(block))  # in place: never without it
+        self.file.flush()
+
+    def keep_model(self, class_name, layer):
+        """Fit the default estimator and write it, unless it is there."""
+        name, group = _default(layer), self.group(class_name, layer)
+        if name in group:
+            return
+        unnamed = group.create_group(None)  # named when whole
+        for key, value in self.model(class_name, layer).state().items():
+            value = np.asarray(value)
+            _create(unnamed, key, value.shape, value.dtype)[...] = value
+        group[name] = unnamed
+        self.file.flush()
+
     def _child(self, parent, name, kind):
-        """A group or a dataset of plain numbers, without links to elsewhere."""
-        if not isinstance(parent.get(name, getlink=True), h5py.HardLink) or not isinstance(parent[name], kind):
-            raise self._damaged(parent, f"{name!r} is no {kind.__name__.lower()}")
-        child = parent[name]
-        if kind is h5py.Dataset and (child.dtype.kind not in "biuf" or child.external or child.is_virtual):
-            raise self._damaged(child, f"{child.dtype}, or data in other files")
+        child = parent.get(name)
+        if not isinstance(child, kind):
+            raise self._damaged(parent, f"{name!r} is {child!r}")
         return child
 
     def _dataset(self, group, name):
-        """A dataset that is safe to read: of about as many numbers as it has bytes for."""
+        """A dataset that is safe to read: of not many more numbers than it has bytes for."""
         dataset = self._child(group, name, h5py.Dataset)
         stored = min(dataset.id.get_storage_size(), self.path.stat().st_size)
         if dataset.nbytes > MAX_COMPRESSION * stored + CHUNK_BYTES:
@@ -211,7 +196,7 @@ class StatsStore(AbstractContextManager):
             raise self._damaged(dataset, error) from error
 
     def _values(self, class_name, layer):
-        group, n = self._group(class_name, layer), self._n_images(class_name)
+        group, n = self.group(class_name, layer), self._n_images(class_name)
         collected = self.n_collected(class_name, layer)
         if collected != n:
             raise ValueError(
@@ -224,7 +209,7 @@ class StatsStore(AbstractContextManager):
         return values
 
     def _n_images(self, class_name):
-        return self._attribute(self._group(class_name), "n_images", int)
+        return self._attribute(self.group(class_name), "n_images", int)
 
     def _attribute(self, group, name, kind):
         value = group.attrs.get(name)
@@ -239,6 +224,15 @@ class StatsStore(AbstractContextManager):
 
 def _default(layer):
     return "ImageStatistics" if layer == IMAGE else "PCAGaussian"
+
+
+def _foreign_link(name, link):
+    return f"a link at {name.decode()}" if link.type != h5py.h5l.TYPE_HARD else None
+
+
+def _foreign_data(name, item):
+    if isinstance(item, h5py.Dataset) and (item.dtype.kind not in "biuf" or item.external or item.is_virtual):
+        return f"{item.dtype} at {name}, or data in other files"
 
 
 def _create(group, name, shape, dtype):
