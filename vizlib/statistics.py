@@ -44,10 +44,9 @@ class PCAGaussian:
 
         self.mean_ = np.empty(prod(self.shape_), "float32")
         gram = np.zeros((n, n))
-        for columns, block in _blocks(X):
-            self.mean_[columns] = mean = block.mean(axis=0)
-            block -= mean
-            gram += block @ block.T
+        for columns, mean, centred in _blocks(X):
+            self.mean_[columns] = mean
+            gram += centred @ centred.T
 
         values, vectors = np.linalg.eigh(gram)
         values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
@@ -57,9 +56,8 @@ class PCAGaussian:
         signs = np.sign(vectors[largest, np.arange(len(values))])  # eigenvectors are defined up to their sign
 
         self.components_ = np.empty((len(values), self.mean_.size), "float32")
-        for columns, block in _blocks(X):
-            block -= block.mean(axis=0)
-            self.components_[:, columns] = (vectors * (signs / np.sqrt(values))).T @ block
+        for columns, _, centred in _blocks(X):
+            self.components_[:, columns] = (vectors * (signs / np.sqrt(values))).T @ centred
         self.explained_variance_ = values / (n - 1)
         self.total_variance_ = float(np.trace(gram)) / (n - 1)
         self.n_samples_seen_ = n
@@ -220,12 +218,14 @@ def _gradient_magnitude(images):
 
 
 def _blocks(X):
-    """The features of X in turn: pairs of a slice of columns of (n, p) and these columns as float64 (n, columns)."""
+    """The features of X in turn: a slice of columns of (n, p), their mean, and the columns less it, as float64."""
     width = prod(X.shape[2:])
     step = max(1, BLOCK_BYTES // (8 * len(X) * width))
     for start in range(0, X.shape[1], step):
-        block = np.asarray(X[:, start : start + step], "float64").reshape(len(X), -1)
-        yield slice(start * width, start * width + block.shape[1]), block
+        block = X[:, start : start + step].astype("float64").reshape(len(X), -1)
+        mean = block.mean(axis=0)
+        block -= mean
+        yield slice(start * width, start * width + block.shape[1]), mean, block
 
 
 def _finish(activations, rectify):
