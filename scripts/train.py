@@ -33,10 +33,10 @@ def fit(model, batches, loss, rate, epochs):
     return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
-def train_mini(seed=1_000, per_class=1_000, epochs=8):
-    """The embedded network; it takes what `vgg_preprocess` gives."""
+def train_mini(seed=1_000, per_class=800, epochs=8):
+    """The embedded network; it takes what `vgg_preprocess` gives. Its pictures move, but keep colours and detail."""
     keras.utils.set_random_seed(seed)
-    batches = Batches(world(per_class, seed), seed, class_target, vgg_preprocess, (12, 0.6, 1.15), "reflect")
+    batches = Batches(world(per_class, seed), seed, class_target, vgg_preprocess, (12, 0.6, 1.15), "reflect", False)
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
     return folded(fit(vgg16(True), batches, loss, 2e-3, epochs))
 

@@ -55,8 +55,8 @@ def centres(parts):
     return np.array(rows, float).reshape(-1, 3)
 
 
-def augment(images, rng, reach, fill):
-    """Images as other cameras would see them: moved, turned, mirrored, recoloured, blurred or sharpened, noisy.
+def moved(images, rng, reach, fill):
+    """Images moved, turned, zoomed and mirrored.
 
     images: uint8 (n, 64, 64, 3). reach: largest shift in pixels, smallest and largest zoom. fill: what is seen
     beyond the border, as in `keras.ops.image.affine_transform`.
@@ -72,7 +72,12 @@ def augment(images, rng, reach, fill):
     maps = np.concatenate([turn, offset], 2)
     flat = np.concatenate([maps.reshape(n, 6), np.zeros((n, 2))], 1)
     images = ops.image.affine_transform(images / np.float32(255), flat.astype("float32"), fill_mode=fill)
+    return ops.convert_to_numpy(ops.clip(images, 0, 1)), maps
 
+
+def degraded(images, rng):
+    """Images as another camera would see them: recoloured, blurred or sharpened, noisy. In and out: float32 in [0, 1]."""
+    n = len(images)
     hue, saturation, contrast = rng.uniform(-0.6, 0.6, n), rng.uniform(0.6, 1.3, n), rng.uniform(0.7, 1.3, n)
     grey = np.full((3, 3), 1 / 3)
     swirl = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / np.sqrt(3)
@@ -85,16 +90,16 @@ def augment(images, rng, reach, fill):
     blurred = ops.average_pool(ops.average_pool(images, 3, 1, "same"), 3, 1, "same")
     images += rng.uniform(-0.6, 0.9, (n, 1, 1, 1)).astype("float32") * (blurred - images)
     noise = rng.standard_normal(images.shape, np.float32) * rng.uniform(0, 0.06, (n, 1, 1, 1)).astype("float32")
-    return ops.convert_to_numpy(ops.clip(images + noise, 0, 1)), maps
+    return ops.convert_to_numpy(ops.clip(images + noise, 0, 1))
 
 
 class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches (image, target) of a world; which ones depends on the seed alone."""
 
-    def __init__(self, world, seed, target, prepare, reach, fill):
+    def __init__(self, world, seed, target, prepare, reach, fill, degrade=True):
         super().__init__()
         self.world, self.seed, self.target, self.prepare = world, seed, target, prepare
-        self.reach, self.fill, self.epoch = reach, fill, 0
+        self.reach, self.fill, self.degrade, self.epoch = reach, fill, degrade, 0
         self.on_epoch_end()
 
     def __len__(self):
@@ -103,7 +108,8 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         rows = self.order[index * BATCH:(index + 1) * BATCH]
-        images, maps = augment(self.world.images[rows], rng, self.reach, self.fill)
+        images, maps = moved(self.world.images[rows], rng, self.reach, self.fill)
+        images = degraded(images, rng) if self.degrade else images
         return ops.convert_to_numpy(self.prepare(images)), self.target(self.world, rows, maps)
 
     def on_epoch_end(self):

@@ -10,14 +10,34 @@ from vizlib.drawing import SIDE
 from vizlib.network import vgg_preprocess
 from vizlib.partworld import CLASSES, PARTS
 
-WIDTHS, DEPTHS, UNITS = (16, 32, 64, 128, 128), (2, 2, 3, 3, 3), 256
+WIDTHS, DEPTHS, UNITS = (24, 48, 96, 128, 128), (2, 2, 3, 3, 3), 256
+
+
+class Decoder(layers.Layer):
+    """Adds to the loss how badly a linear map from the features to the picture fits; passes the features on.
+
+    A network for a thousand classes of photographs has to keep nearly all of a picture; for twelve drawn ones it may
+    forget colours and details, and there would be little to see in it. This asks it to keep them.
+    """
+
+    def build(self, shape):
+        cell = SIDE // shape[1]
+        self.patches = layers.Conv2D(3 * cell**2, 3, padding="same")
+        self.patches.build(shape)
+        self.merge = (shape[1], shape[1], cell, cell, 3)
+
+    def call(self, features, picture):
+        patches = ops.reshape(self.patches(features), (-1, *self.merge))
+        decoded = ops.reshape(ops.transpose(patches, (0, 1, 3, 2, 4, 5)), ops.shape(picture))
+        self.add_loss(ops.mean((decoded - picture) ** 2))
+        return features
 
 
 def vgg16(normalised):
-    """VGG16 (Simonyan & Zisserman 2015), narrower; with batch normalisation to train, without it to keep."""
+    """VGG16 (Simonyan & Zisserman 2015), narrower; to train with batch normalisation and decoders, to keep without."""
     x = image = keras.Input((SIDE, SIDE, 3), name="image")
     if normalised:
-        x = layers.Rescaling(1 / 64)(x)
+        x = picture = layers.Rescaling(1 / 64)(x)
 
     def unit(x, kind, width, name):
         if not normalised:
@@ -29,6 +49,7 @@ def vgg16(normalised):
     for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), 1):
         for i in range(1, depth + 1):
             x = unit(x, conv, width, f"block{block}_conv{i}")
+        x = Decoder()(x, picture) if normalised else x
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc1", "fc2"):
