@@ -66,7 +66,7 @@ class Cosine:
         self._colours = 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # in logits
 
     def start(self, n, seed):
-        return _noise(n, self.size, seed, 0.1)
+        return _noise(n, self.size, seed, 0.01)
 
     def image(self, variables):
         spectrum = variables[0] * self._scale

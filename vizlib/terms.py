@@ -78,8 +78,8 @@ class SquaredNorm(Term):
 class Typical(Term):
     """How far a statistic of the image lies outside the usual range of a class: a prior.
 
-    The loss is the mean over the statistic's entries of max(0, |z| − 1)², z being the distance to the mean of the
-    class in standard deviations: whatever two thirds of the real images do costs nothing.
+    The loss is the mean over the statistic's entries of max(0, |z| − 1), z being the distance to the mean of the
+    class in standard deviations: whatever two thirds of the real images do costs nothing, and no single entry rules.
 
     statistic: from images (n, h, w, 3) in [0, 1] to (n, entries), one of those in `vizlib.statistics`. mean, std:
     float32 (entries,), of the real images.
@@ -95,7 +95,7 @@ class Typical(Term):
 
     def measure(self, activations):
         z = (self.statistic(activations["image"]) - self.mean) / self.std
-        return ops.mean(ops.relu(ops.abs(z) - 1) ** 2, axis=1)
+        return ops.mean(ops.relu(ops.abs(z) - 1), axis=1)
 
 
 def priors(image_statistics):
