@@ -38,14 +38,16 @@ def _begin(net, images, class_name, store):
     """Make the group of the class, or see that it is of the same network and images."""
     if store.file.mode == "r":
         raise ValueError(f"expected a store opened with mode 'a'; received {store.path} opened with mode 'r'.")
-    if "network" in store.file.attrs:
+    if store.classes:
         store.check_network(net)
     digest = hashlib.sha256(repr(images.shape).encode())
     digest.update(np.ascontiguousarray(images))
-    attributes = store.group(class_name, create=True).attrs
-    if "images_sha256" not in attributes:
-        store.file.attrs.update({"network_name": net.model.name, "network": net.fingerprint})
-        attributes.update({"n_images": len(images), "images_sha256": digest.hexdigest()})
+    if class_name not in store.classes:
+        with store.new_group(class_name) as group:
+            if not store.classes:
+                store.file.attrs.update({"network_name": net.model.name, "network": net.fingerprint})
+            group.attrs.update({"n_images": len(images), "images_sha256": digest.hexdigest()})
+    attributes = store.group(class_name).attrs
     if (attributes["n_images"], attributes["images_sha256"]) != (len(images), digest.hexdigest()):
         raise ValueError(
             f"expected the {attributes['n_images']} images that {class_name!r} in {store.path} was collected from; "

@@ -1,16 +1,16 @@
 """One HDF5 file of activations and of the statistics fitted on them.
 
-    /                         attributes: format, version, network (SHA-256), network_name
+    /                         attributes: format (with its version), network (SHA-256), network_name
     /CLASS                    attributes: n_images, images_sha256
     /CLASS/LAYER              attributes: n_collected, rectify
     /CLASS/LAYER/values       (n_images, ...), one row for each image: float32, before the ReLU where rectify is true
     /CLASS/LAYER/ESTIMATOR/…  the state of a fitted estimator, a dataset for each entry
 
-The layer "image" is the images themselves, uint8 where that loses nothing. Arrays are chunked, shuffled,
-LZF-compressed and carry Fletcher-32 checksums; rows of `values` from n_collected on are not there yet.
+The layer "image" is the images themselves, uint8 where that loses nothing. Arrays are chunked, shuffled, packed (LZF)
+and carry checksums (Fletcher-32). Rows of `values` from n_collected on are not there yet.
 """
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from math import prod
 from pathlib import Path
 
@@ -20,8 +20,7 @@ import numpy as np
 from vizlib import statistics
 from vizlib.images import as_images
 
-FORMAT = "vizlib statistics"
-VERSION = 1
+FORMAT = "vizlib statistics, version 1"
 IMAGE = "image"
 BLOCK = 32  # images that are collected at a time; chunks never straddle two blocks
 CHUNK_BYTES = 2**20
@@ -31,9 +30,9 @@ MAX_COMPRESSION = 100  # LZF packs zeros 88 to 1
 class StatsStore(AbstractContextManager):
     """An open file of statistics, to be used in a `with` statement.
 
-    path: the file. mode: "a" to read and write, making the file if there is none; "r" to read. Raises
-    FileNotFoundError if there is nothing to read, ValueError for a file of another kind or version. All methods raise
-    ValueError for a class or layer that is not there, or not whole yet, and for a file that is damaged.
+    path: the file. mode: "a" to read and write, making the file if there is none; "r" to read, or FileNotFoundError.
+    Raises ValueError for a file of another kind or version, or a damaged one, and so do all methods, and for a class or
+    layer that is not there or not whole yet.
     """
 
     def __init__(self, path, mode="a"):
@@ -56,14 +55,17 @@ class StatsStore(AbstractContextManager):
 
     def _check_file(self):
         """Refuse another format, and, as files come from anyone, all but plain numbers in the file itself."""
-        if self.file.mode != "r" and not self.file.keys() and not self.file.attrs:
-            self.file.attrs.update({"version": VERSION, "format": FORMAT})
-        found = f"{self.file.attrs.get('format')}, version {self.file.attrs.get('version')}"
-        if found != f"{FORMAT}, version {VERSION}":
-            raise ValueError(f"expected {FORMAT}, version {VERSION}, in {self.path}; received {found}.")
-        foreign = self.file.id.links.visit(_foreign_link, info=True) or self.file.visititems(_foreign_data)
+        if self.file.mode != "r" and not self.file.keys() and dict(self.file.attrs) in ({}, {"format": ""}):
+            self.file.attrs["format"] = FORMAT
+        found = self.file.attrs.get("format")
+        if not isinstance(found, str) or found != FORMAT:
+            raise ValueError(f"expected the format {FORMAT!r} in {self.path}; received {found!r}.")
+        foreign = self.file.id.links.visit(lambda name, to: name if to.type != h5py.h5l.TYPE_HARD else None, info=True)
+        foreign = foreign or self.file.visititems(_foreign_data)
         if foreign:
-            raise ValueError(f"expected plain numbers, in {self.path} itself; received {foreign}.")
+            raise ValueError(
+                f"expected plain numbers in {self.path} itself; received others, or a link, at {foreign!r}."
+            )
 
     def close(self):
         self.file.close()
@@ -132,47 +134,51 @@ class StatsStore(AbstractContextManager):
                 f"of fingerprint {expected[:12]}; received {net.model.name!r} of fingerprint {net.fingerprint[:12]}."
             )
 
-    # For `collect`: every step can be taken again, so that one which was interrupted does no harm.
-
-    def group(self, *names, create=False):
-        """The HDF5 group of a class, of a layer of a class, or of an estimator; create: made if it is not there."""
+    def group(self, *names):
+        """The HDF5 group of a class, of a layer of a class, or of an estimator of a layer."""
         group = self.file
         for kind, name in zip(("class", "layer", "estimator"), names, strict=False):
-            if not name or name == "." or "/" in name or "\0" in name:
-                raise ValueError(f"expected a name that is not empty or '.' and has no '/'; received {name!r}.")
-            if create and name not in group:
-                group.create_group(name, track_order=True)
-            if name not in group:
+            if _checked(name) not in group:
                 known = ", ".join(group) or "none"
                 raise ValueError(f"expected a {kind} of {self.path}{group.name} ({known}); received {name!r}.")
             group = self._child(group, name, h5py.Group)
         return group
 
+    # For `collect`: an interrupt at any point leaves a file that the same call completes.
+
+    @contextmanager
+    def new_group(self, *names):
+        """A new group for the `with` block, which gets its name when the block ends well: it is whole or not there."""
+        parent, name = self.group(*names[:-1]), _checked(names[-1])
+        group = parent.create_group(None, track_order=True)
+        yield group
+        parent[name] = group
+
     def n_collected(self, class_name, layer):
         """Of how many images of a class a layer has been collected."""
-        started = layer in self.group(class_name) and "values" in self.group(class_name, layer)
-        return self._attribute(self.group(class_name, layer), "n_collected", int) if started else 0
+        layers = self.group(class_name)
+        return self._attribute(self.group(class_name, layer), "n_collected", int) if layer in layers else 0
 
     def write(self, class_name, layer, start, block, rectify):
         """Write the values of images start, start + 1, …: the rows of block, float32 or uint8."""
-        group = self.group(class_name, layer, create=True)
-        if "values" not in group:
-            group.attrs.update({"rectify": rectify, "n_collected": 0})
-            _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
+        if layer not in self.group(class_name):
+            with self.new_group(class_name, layer) as group:
+                group.attrs.update({"rectify": rectify, "n_collected": 0})
+                _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
+        group = self.group(class_name, layer)
         self._child(group, "values", h5py.Dataset)[start : start + len(block)] = block
-        group.attrs.modify("n_collected", start + len(block))  # in place: never without it
+        group.attrs.modify("n_collected", start + len(block))  # in place, so that it is there at any time
         self.file.flush()
 
     def keep_model(self, class_name, layer):
         """Fit the default estimator and write it, unless it is there."""
-        name, group = _default(layer), self.group(class_name, layer)
-        if name in group:
+        name = _default(layer)
+        if name in self.group(class_name, layer):
             return
-        unnamed = group.create_group(None)  # named when whole
-        for key, value in self.model(class_name, layer).state().items():
-            value = np.asarray(value)
-            _create(unnamed, key, value.shape, value.dtype)[...] = value
-        group[name] = unnamed
+        with self.new_group(class_name, layer, name) as group:
+            for key, value in self.model(class_name, layer).state().items():
+                value = np.asarray(value)
+                _create(group, key, value.shape, value.dtype)[...] = value
         self.file.flush()
 
     def _child(self, parent, name, kind):
@@ -226,13 +232,15 @@ def _default(layer):
     return "ImageStatistics" if layer == IMAGE else "PCAGaussian"
 
 
-def _foreign_link(name, link):
-    return f"a link at {name.decode()}" if link.type != h5py.h5l.TYPE_HARD else None
+def _checked(name):
+    if not name or name == "." or "/" in name or "\0" in name:
+        raise ValueError(f"expected a name that is not empty or '.' and has no '/'; received {name!r}.")
+    return name
 
 
 def _foreign_data(name, item):
     if isinstance(item, h5py.Dataset) and (item.dtype.kind not in "biuf" or item.external or item.is_virtual):
-        return f"{item.dtype} at {name}, or data in other files"
+        return name
 
 
 def _create(group, name, shape, dtype):
