@@ -1,0 +1,147 @@
+"""Figures of images, gradients and statistics: each a function of arrays that returns a matplotlib Figure."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from vizlib.images import as_images
+
+DPI = 90
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
+MARKERS = "osD^vP"
+GAP = 2  # pixels between images
+
+
+def mosaic(images, columns=None):
+    """The images side by side, row after row, with white gaps: float32 RGB in [0, 1], (height, width, 3).
+
+    images: (n, h, w, 3), as `as_images` takes them. columns: images in a row; None for all of them. Places that are
+    left over are white.
+    """
+    images = as_images(images)
+    n, h, w, _ = images.shape
+    columns = columns or n
+    rows = -(-n // columns)
+    canvas = np.ones((rows * (h + GAP) - GAP, columns * (w + GAP) - GAP, 3), "float32")
+    for i, image in enumerate(images):
+        top, left = i // columns * (h + GAP), i % columns * (w + GAP)
+        canvas[top : top + h, left : left + w] = image
+    return canvas
+
+
+def gradient_colours(gradients):
+    """Signed gradients (n, h, w, 3) as images: mid-grey where 0, brighter where positive, darker where negative.
+
+    Each is scaled by the 99th percentile of its magnitude, and what lies beyond is clipped; where that is 0, because
+    few pixels have a gradient, by the largest magnitude.
+    """
+    magnitude = np.abs(gradients).reshape(len(gradients), -1)
+    scale = np.percentile(magnitude, 99, axis=1)
+    scale = np.where(scale > 0, scale, np.maximum(magnitude.max(axis=1), np.finfo("float32").tiny))
+    return np.clip(0.5 + 0.5 * gradients / scale[:, None, None, None], 0, 1).astype("float32")
+
+
+def image_grid(rows, columns=None, title=None):
+    """A row of images for each label.
+
+    rows: {label: images (n, h, w, 3)}, as `as_images` takes them, of one size. columns: a heading for each column.
+    """
+    longest = max(len(images) for images in rows.values())
+    _, height, width, _ = next(iter(rows.values())).shape
+    side = min(1.1, 9 / longest)
+    size = (side * longest + 1.4, side * height / width * len(rows) + 0.5)
+    figure, axes = _figure(len(rows), 1, size, title)
+    for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
+        _picture(axis, mosaic(images, longest), label)
+    if columns is not None:
+        centres = np.arange(longest) * (width + GAP) + (width - 1) / 2
+        axes[0, 0].xaxis.tick_top()
+        axes[0, 0].set_xticks(centres, columns, fontsize=8)
+        axes[0, 0].tick_params(length=0)
+    return figure
+
+
+def saliency_grid(images, gradients, columns=None, title=None):
+    """The images above their gradients under each rule, in the colours of `gradient_colours`.
+
+    images: (n, h, w, 3), as `as_images` takes them. gradients: {rule: float (n, h, w, 3)}. columns: as `image_grid`.
+    """
+    maps = {rule: gradient_colours(gradient) for rule, gradient in gradients.items()}
+    return image_grid({"image": images} | maps, columns, title)
+
+
+def activation_maps(activations, channels=8, title=None):
+    """Where channels are active, in samples from several sources.
+
+    activations: {label: float (n, h, w, c)}, a row for each sample. channels: how many to show: those with the
+    highest mean under the first label, each on a scale of its own from 0 to its maximum there.
+    """
+    reference = next(iter(activations.values()))
+    strongest = np.argsort(reference.mean(axis=(0, 1, 2)))[::-1][:channels]
+    top = np.maximum(reference[..., strongest].max(axis=(0, 1, 2)), np.finfo("float32").tiny)
+    rows = {}
+    for label, values in activations.items():
+        maps = np.moveaxis(np.clip(values[..., strongest] / top, 0, 1), -1, 1)
+        rows |= {f"{label} {i + 1}": plt.colormaps["magma"](sample)[..., :3] for i, sample in enumerate(maps)}
+    return image_grid(rows, [f"channel {channel}" for channel in strongest], title)
+
+
+def spectrum(models, title="Variance that the leading components explain"):
+    """Cumulative share of the variance over the number of components. models: {label: fitted PCAGaussian}."""
+    curves = {label: np.cumsum(model.explained_variance_ratio_) for label, model in models.items()}
+    return _lines(curves, title, xlabel="components", ylabel="share of the variance", ylim=(0, 1))
+
+
+def losses(history, title="Losses"):
+    """The loss of each term over the steps, averaged over the images; the scale is logarithmic where all are positive.
+
+    history: {term: float (steps, n)}, weighted losses.
+    """
+    curves = {term: np.mean(values, axis=1) for term, values in history.items()}
+    scale = "log" if all(curve.min() > 0 for curve in curves.values()) else "linear"
+    return _lines(curves, title, xlabel="step", ylabel="weighted loss", yscale=scale)
+
+
+def comparison(comparisons, title=None):
+    """A row for each class: real images, their saliency, the Simonyan baseline, the reconstructions of samples.
+
+    comparisons: a list of `explorer.Comparison`. Of the real images and their saliency two are shown, of the baseline
+    three, of the reconstructions all.
+    """
+    heads = ("real images", "saliency", "Simonyan baseline", "reconstructions of samples")
+    rows = [(c.real[:2], gradient_colours(c.saliency[:2]), c.baseline[:3], c.samples) for c in comparisons]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    size = (12, 11 / sum(widths) * len(rows) + 0.5)
+    figure, axes = _figure(len(rows), len(heads), size, title, width_ratios=widths)
+    for line, item, row in zip(axes, comparisons, rows, strict=True):
+        for axis, images, width in zip(line, row, widths, strict=True):
+            _picture(axis, mosaic(images, width), item.class_name if axis is line[0] else "")
+    for axis, head in zip(axes[0], heads, strict=True):
+        axis.set_title(head, fontsize=10)
+    return figure
+
+
+def _lines(curves, title, **settings):
+    figure, ((axis,),) = _figure(1, 1, (6.5, 3.6), title)
+    for i, (label, curve) in enumerate(curves.items()):
+        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markevery": 0.12}
+        axis.plot(np.arange(1, len(curve) + 1), curve, markersize=5, label=label, **style)
+    axis.set(**settings)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=9)
+    return figure
+
+
+def _figure(rows, columns, size, title, **ratios):
+    figure, axes = plt.subplots(
+        rows, columns, figsize=size, dpi=DPI, layout="constrained", squeeze=False, gridspec_kw=ratios
+    )
+    figure.suptitle(title, fontsize=11)
+    plt.close(figure)  # pyplot would show it once more at the end of a notebook's cell
+    return figure, axes
+
+
+def _picture(axis, pixels, label):
+    axis.imshow(pixels, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
+    axis.spines[:].set_visible(False)
