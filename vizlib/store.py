@@ -63,9 +63,7 @@ class StatsStore(AbstractContextManager):
         foreign = self.file.id.links.visit(lambda name, to: name if to.type != h5py.h5l.TYPE_HARD else None, info=True)
         foreign = foreign or self.file.visititems(_foreign_data)
         if foreign:
-            raise ValueError(
-                f"expected plain numbers in {self.path} itself; received others, or a link, at {foreign!r}."
-            )
+            raise ValueError(f"expected plain numbers in {self.path} itself; received links or others at {foreign!r}.")
 
     def close(self):
         self.file.close()
@@ -203,8 +201,7 @@ class StatsStore(AbstractContextManager):
 
     def _values(self, class_name, layer):
         group, n = self.group(class_name, layer), self._n_images(class_name)
-        collected = self.n_collected(class_name, layer)
-        if collected != n:
+        if (collected := self.n_collected(class_name, layer)) != n:
             raise ValueError(
                 f"expected {layer!r} of {class_name!r} for {n} images; {self.path} has {collected}: collecting it was "
                 "interrupted. The same call of collect() completes it."
