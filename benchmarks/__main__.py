@@ -1,0 +1,89 @@
+"""Speed as ratios within one run, on the embedded network: medians over runs taken in turns, as machines are noisy."""
+
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+import vizlib as viz
+from vizlib.backend import BACKEND, compiled, value_and_gradient
+
+RUNS, STEPS, IMAGES, LAYER = 5, 40, 256, "block4_conv3"
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def in_turns(ours, bare):
+    """Median seconds of both and the median of the ratios, from pairs of runs after one to warm up."""
+    ours(), bare()
+    pairs = np.array([(seconds(ours), seconds(bare)) for _ in range(RUNS)])
+    return *np.median(pairs, axis=0), np.median(pairs[:, 0] / pairs[:, 1])
+
+
+def loop(net, n):
+    """A step of `reconstruct`, compilation included in neither: long runs less short ones, against a bare gradient."""
+    images = viz.load_images("partworld", "cat", n)
+    targets = net.activations(images, [LAYER])[LAYER]
+    features = net.features((LAYER,))
+    bare_step = compiled(
+        lambda x: value_and_gradient(lambda x: (ops.sum((features(x)[LAYER] - targets) ** 2), ()))(x)[1]
+    )
+    pixels = ops.convert_to_tensor(images)
+
+    def ours(steps):
+        viz.reconstruct(net, targets, LAYER, steps=steps, progress=False)
+
+    def bare():
+        for _ in range(STEPS):
+            ops.convert_to_numpy(bare_step(pixels))
+
+    bare()
+    rows = [(seconds(lambda: ours(STEPS + 2)) - seconds(lambda: ours(2)), seconds(bare)) for _ in range(RUNS)]
+    rows = np.array(rows) / STEPS
+    return *np.median(rows, axis=0), np.median(rows[:, 0] / rows[:, 1])
+
+
+def collecting(net):
+    """`collect` of one layer, fit and file included, against `model.predict` of the same activations."""
+    images = viz.load_images("partworld", "cat", IMAGES)
+    features = net.features((LAYER + ":pre",))
+
+    def ours():
+        with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+            viz.collect(net, images, "cat", [LAYER], store, progress=False)
+
+    return in_turns(ours, lambda: features.predict(images, verbose=0))
+
+
+def saliency(net):
+    """`saliency` under the guided rule, compiled anew at each call, against `predict` of the same activations."""
+    images = viz.load_images("partworld", "cat", 64)
+    return in_turns(
+        lambda: viz.saliency(net, images, LAYER, 0, "guided"),
+        lambda: net.features((LAYER,)).predict(images, verbose=0),
+    )
+
+
+def main():
+    net = viz.load_network("mini")
+    print(f"{platform.machine()}, Python {platform.python_version()}, Keras {keras.__version__} on {BACKEND}\n")
+    print("| what | vizlib, s | bare Keras, s | ratio |\n|---|---|---|---|")
+    for name, row in (
+        ("one step of reconstruct, 1 image, to one gradient", loop(net, 1)),
+        ("one step of reconstruct, 8 images, to one gradient", loop(net, 8)),
+        (f"collect {IMAGES} images, to predict", collecting(net)),
+        ("guided saliency of 64 images and compiling it, to predict", saliency(net)),
+    ):
+        print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

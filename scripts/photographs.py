@@ -1,0 +1,52 @@
+"""Stochastic deconvolution on real VGG16 and photographs: `photographs.py FOLDER CLASS ... [--out FILE]`.
+
+FOLDER holds `vgg16/vgg16_blocks1to3.h5`, the ImageNet weights of the first seven convolutions (/<layer>/kernel and
+/<layer>/bias, as in Keras), and `photos/train`, a folder of class folders of 64 × 64 photographs.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import h5py
+import keras
+
+import vizlib as viz
+from vizlib.network import vgg_preprocess
+
+LAYER = "block3_conv3"
+
+
+def vgg16_blocks1to3(path, size=64):
+    """VGG16 up to block3_conv3 with the weights in an HDF5 file, as a `Network` of images of `size` pixels."""
+    whole = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
+    model = keras.Model(whole.inputs, whole.get_layer(LAYER).output, name="vgg16_blocks1to3")
+    with h5py.File(path) as file:
+        for layer in model.layers[1:]:
+            if layer.weights:
+                layer.set_weights([file[layer.name]["kernel"][()], file[layer.name]["bias"][()]])
+    return viz.Network(model, vgg_preprocess)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("classes", nargs="+", metavar="CLASS")
+    parser.add_argument("--n", type=int, default=5, help="samples of each class")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--out", type=Path, default=Path("output/photographs.png"))
+    options = parser.parse_args()
+    net = vgg16_blocks1to3(options.folder / "vgg16" / "vgg16_blocks1to3.h5")
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+        for name in options.classes:
+            viz.collect(net, viz.load_images(options.folder / "photos" / "train", name), name, [LAYER], store)
+            targets = store.model(name, LAYER).sample(options.n, seed=0)
+            rows[name] = viz.reconstruct(net, targets, LAYER, store.model(name, "image"), steps=options.steps).images
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    viz.plots.image_grid(rows).savefig(options.out)
+    print(f"wrote {options.out}")
+
+
+if __name__ == "__main__":
+    main()
