@@ -10,13 +10,15 @@ DATA = HERE / "data" if (HERE / "data").is_dir() else HERE.parent / "data"  # in
 def embedded_file(name):
     """The path of a file in `data/` whose SHA-256 is the one in `data/SHA256SUMS`.
 
-    Raises FileNotFoundError where it is missing and ValueError where its hash is wrong.
+    Raises FileNotFoundError where it or the list of hashes is missing, ValueError where its hash is wrong or not
+    listed.
     """
-    path = DATA / name
-    expected = dict(line.split()[::-1] for line in (DATA / "SHA256SUMS").read_text().splitlines())
-    if name not in expected or not path.is_file():
-        raise FileNotFoundError(f"expected the embedded file {path}; rebuild it with 'make train'.")
+    path, sums = DATA / name, DATA / "SHA256SUMS"
+    for needed in (path, sums):
+        if not needed.is_file():
+            raise FileNotFoundError(f"expected the embedded file {needed}, which 'make train' rebuilds; found none.")
+    expected = dict(line.split()[::-1] for line in sums.read_text().splitlines()).get(name, "listed in SHA256SUMS")
     received = hashlib.sha256(path.read_bytes()).hexdigest()
-    if received != expected[name]:
-        raise ValueError(f"expected {path} to have SHA-256 {expected[name]}; received {received}. Restore the file.")
+    if received != expected:
+        raise ValueError(f"expected {path} as it was published, with the SHA-256 {expected}; received {received}.")
     return path
