@@ -86,17 +86,22 @@ class ClassJudge:
         self.classes = tuple(classes)
 
     def __call__(self, images, labels, real):
-        """Per image "accuracy" (1 where the class is the label) and "probability" of the label; "kid" to `real`."""
-        scores, features = self.answers.predict(images, batch_size=64, verbose=0)
+        """Per image "accuracy" (1 where the class is the label) and "probability" of the label; "kid" to `real`.
+
+        The kernel inception distance is taken within each class and averaged: NaN below 2 images of a class (4 real ones).
+        """
         wanted = np.array([self.classes.index(label) for label in labels])
+        scores, features = self.answers.predict(images, batch_size=64, verbose=0)
+        known = features if images is real else self.answers.predict(real, batch_size=64, verbose=0)[1]
         probability = np.exp(scores - scores.max(1, keepdims=True))
         probability /= probability.sum(1, keepdims=True)
-        if images is real:  # compared with itself by halves
-            distance = kernel_inception_distance(features[::2], features[1::2])
-        else:
-            distance = kernel_inception_distance(features, self.answers.predict(real, batch_size=64, verbose=0)[1])
+        distances = []
+        for a, b in ((features[wanted == c], known[wanted == c]) for c in np.unique(wanted)):
+            if images is real:  # a set is compared with itself by halves
+                a, b = a[::2], b[1::2]
+            distances.append(kernel_inception_distance(a, b))
         return {"accuracy": scores.argmax(1) == wanted, "probability": probability[np.arange(len(wanted)), wanted],
-                "kid": distance}
+                "kid": np.mean(distances)}
 
 
 class PartJudge:
@@ -154,13 +159,15 @@ def _summary(key, values):
 
 
 def kernel_inception_distance(features, real):
-    """Squared maximum mean discrepancy of two sets of features (n, d) and (m, d), n and m at least 2, unbiased.
+    """Squared maximum mean discrepancy of two sets of features (n, d) and (m, d), unbiased.
 
     The kernel is (x . y / d + 1)^3 (Binkowski et al. 2018). It is 0 on average where both come from one
-    distribution, so a small negative value is no error.
+    distribution, so a small negative value is no error; NaN where n or m is below 2.
     """
     features, real = np.asarray(features, float), np.asarray(real, float)
     n, m, d = len(features), len(real), features.shape[1]
+    if min(n, m) < 2:
+        return float("nan")
     within, across, among = ((a @ b.T / d + 1) ** 3 for a, b in ((features, features), (features, real), (real, real)))
     return float((within.sum() - np.trace(within)) / (n * (n - 1))
                  + (among.sum() - np.trace(among)) / (m * (m - 1)) - 2 * across.mean())
