@@ -1,26 +1,29 @@
 """Saliency, the Simonyan baseline and stochastic reconstructions of a class side by side: as arrays and as a panel."""
 
 import html
-import io
-from math import ceil, sqrt
+from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 from typing import NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from vizlib.collect import collect
-from vizlib.images import load_images, to_uint8
+from vizlib.images import load_images
 from vizlib.methods import reconstruct, simonyan
 from vizlib.network import SCORES
-from vizlib.plots import gradient_colours, mosaic
+from vizlib.plots import gradient_colours, png
 from vizlib.saliency import saliency
 from vizlib.store import IMAGE, StatsStore
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
-PIXELS = 384  # width of a panel's picture
+BLANK = png(np.full((4, 96, 96, 3), 0.92))
+PANELS = {
+    "saliency": "Saliency: real images, guided gradients",
+    "baseline": "Simonyan baseline",
+    "samples": "Reconstructions of samples",
+}
 
 
 class Comparison(NamedTuple):
@@ -85,7 +88,7 @@ class Explorer:
     def __init__(self, net, path, source="partworld", n_images=300, **settings):
         if not net.classes:
             raise ValueError(f"expected a network that names its classes; received {net!r}.")
-        self.net, self.path, self.source, self.n_images = net, path, source, n_images
+        self.net, self.path, self.source, self.n_images = net, Path(path), source, n_images
         self.controls = {
             "class_name": widgets.Dropdown(options=net.classes, description="class"),
             "layer": widgets.Dropdown(options=net.layers, description="layer"),
@@ -100,25 +103,19 @@ class Explorer:
             self.controls[name].value = value
         self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
         self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
-        self.bar = widgets.IntProgress(max=100)
-        self.status = widgets.HTML()
-        self.panels = {name: widgets.Image(value=_png(None)) for name in ("saliency", "baseline", "samples")}
-        self.widget = self._arranged()
         self.run_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stop())
+        self.bar, self.status = widgets.IntProgress(max=100), widgets.HTML()
+        self.panels = {name: widgets.Image(value=BLANK) for name in PANELS}
+        controls = list(self.controls.values())
+        self.widget = widgets.VBox([
+            widgets.HBox(controls[:3]),
+            widgets.Accordion([widgets.HBox(controls[3:])], titles=["more"]),
+            widgets.HBox([self.run_button, self.stop_button, self.bar, self.status]),
+            widgets.HBox([widgets.VBox([widgets.Label(PANELS[name]), self.panels[name]]) for name in PANELS]),
+        ])
         self.result = None
         self._stopped, self._thread, self._refreshed = Event(), None, 0.0
-
-    def _arranged(self):
-        heads = ("Saliency: real images, guided gradients", "Simonyan baseline", "Reconstructions of samples")
-        panels = [widgets.VBox([widgets.Label(head), panel]) for head, panel in zip(heads, self.panels.values(), strict=True)]
-        first, more = list(self.controls.values())[:3], list(self.controls.values())[3:]
-        return widgets.VBox([
-            widgets.HBox(first),
-            widgets.Accordion([widgets.HBox(more)], titles=["more"]),
-            widgets.HBox([self.run_button, self.stop_button, self.bar, self.status]),
-            widgets.HBox(panels),
-        ])
 
     def _repr_mimebundle_(self, **kwargs):
         return self.widget._repr_mimebundle_(**kwargs)
@@ -130,7 +127,7 @@ class Explorer:
         self._stopped.clear()
         settings = {name: control.value for name, control in self.controls.items()}
         for panel in self.panels.values():
-            panel.value = _png(None)
+            panel.value = BLANK
         self._thread = Thread(target=self._run, args=(settings,), name="vizlib explorer", daemon=True)
         self._thread.start()
 
@@ -146,6 +143,7 @@ class Explorer:
     def _run(self, settings):
         self.stop_button.disabled, self.bar.bar_style, self.status.value = False, "", "Running"
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with StatsStore(self.path) as store:
                 self._collect(store, settings["class_name"], settings["layer"])
                 self.result = compare_class(self.net, store, watch=self._watch, **settings)
@@ -170,9 +168,9 @@ class Explorer:
     def _watch(self, stage, done, images):
         if done == 1 or monotonic() - self._refreshed > REFRESH:
             self._refreshed = monotonic()
-            self.bar.value, self.bar.description = round(100 * done), stage
+            self.bar.description, self.bar.value = stage, round(100 * done)
             if images is not None:
-                self.panels[stage].value = _png(images)
+                self.panels[stage].value = png(images)
         return self._stopped.is_set()
 
 
@@ -203,16 +201,3 @@ def _pairs(real, gradients):
     """Real images, each followed by its saliency, n in all (one more where n is odd)."""
     pairs = np.stack([real, gradient_colours(gradients)], axis=1)[: (len(real) + 1) // 2]
     return pairs.reshape(-1, *real.shape[1:])
-
-
-def _png(images):
-    """A panel's picture, the bytes of a PNG: Pillow's work, because pyplot is not safe outside of the main thread."""
-    if images is None:
-        pixels = np.full((PIXELS, PIXELS, 3), 235, "uint8")
-    else:
-        tiles = to_uint8(mosaic(images, columns=2 * ceil(sqrt(len(images)) / 2)))  # even, to keep pairs in a row
-        zoom = max(1, PIXELS // tiles.shape[1])
-        pixels = tiles.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    with io.BytesIO() as file:
-        Image.fromarray(pixels).save(file, format="PNG")
-        return file.getvalue()

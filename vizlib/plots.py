@@ -1,9 +1,13 @@
 """Figures of images, gradients and statistics: each a function of arrays that returns a matplotlib Figure."""
 
+from io import BytesIO
+from math import ceil, sqrt
+
 import matplotlib.pyplot as plt
 import numpy as np
+from PIL import Image
 
-from vizlib.images import as_images
+from vizlib.images import as_images, to_uint8
 
 DPI = 90
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
@@ -26,6 +30,19 @@ def mosaic(images, columns=None):
         top, left = i // columns * (h + GAP), i % columns * (w + GAP)
         canvas[top : top + h, left : left + w] = image
     return canvas
+
+
+def png(images, width=400):
+    """The images as a near-square mosaic, enlarged up to some width in pixels by whole factors: the bytes of a PNG.
+
+    Made with Pillow, and so in any thread; the figures below want the main one. The number of columns is even.
+    """
+    columns = min(len(images), 2 * ceil(sqrt(len(images)) / 2))
+    pixels = to_uint8(mosaic(images, columns))
+    zoom = max(1, width // pixels.shape[1])
+    with BytesIO() as file:
+        Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)).save(file, format="PNG")
+        return file.getvalue()
 
 
 def gradient_colours(gradients):

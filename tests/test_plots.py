@@ -1,0 +1,137 @@
+"""Figures: what is drawn is what was given, in its place and on its scale."""
+
+import io
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from vizlib import plots
+from vizlib.explorer import Comparison
+
+
+def pictures(n, size=4, seed=0):
+    return np.random.default_rng(seed).random((n, size, size, 3), "float32")
+
+
+def drawn(axis):
+    """The pixels of an axis, and nothing else is in it."""
+    (image,) = axis.images
+    return np.asarray(image.get_array())
+
+
+def test_mosaic_puts_each_image_in_its_place():
+    images = pictures(5)
+    tiles = plots.mosaic(images, columns=3)
+    assert tiles.shape == (10, 16, 3)
+    for i, (top, left) in enumerate([(0, 0), (0, 6), (0, 12), (6, 0), (6, 6)]):
+        np.testing.assert_array_equal(tiles[top : top + 4, left : left + 4], images[i])
+        tiles[top : top + 4, left : left + 4] = 1
+    assert (tiles == 1).all()  # the gaps, and the sixth place
+
+
+def test_mosaic_takes_bytes_and_refuses_what_is_no_image():
+    np.testing.assert_array_equal(plots.mosaic(np.full((1, 2, 2, 3), 51, "uint8")), np.full((2, 2, 3), 0.2, "float32"))
+    with pytest.raises(ValueError, match="received values from 0 to 2"):
+        plots.mosaic(np.array([0.0, 2.0]).repeat(6).reshape(1, 2, 2, 3))
+
+
+def test_png_enlarges_by_a_whole_factor():
+    images = np.round(pictures(4) * 255) / np.float32(255)
+    pixels = np.asarray(Image.open(io.BytesIO(plots.png(images, width=35))))
+    assert pixels.shape == (30, 30, 3)  # 10 × 10 times 3
+    np.testing.assert_array_equal(pixels[18:30, 0:12], np.rint(images[2] * 255).repeat(3, axis=0).repeat(3, axis=1))
+    assert np.asarray(Image.open(io.BytesIO(plots.png(images[:1], width=4)))).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_gradients_are_scaled_by_their_own_99th_percentile(seed):
+    gradients = np.random.default_rng(seed).standard_normal((2, 20, 20, 3)) * [[[[1e-9]]], [[[50]]]]
+    colours = plots.gradient_colours(gradients)
+    for gradient, colour in zip(gradients, colours, strict=True):
+        size = np.percentile(np.abs(gradient), 99)
+        kept = np.abs(gradient) <= size
+        assert np.mean(~kept) == pytest.approx(0.01, abs=0.001)
+        np.testing.assert_allclose(colour[kept], 0.5 + 0.5 * gradient[kept] / size, atol=1e-6)
+        np.testing.assert_array_equal(colour[~kept], gradient[~kept] > 0)  # all white or all black
+
+
+def test_gradients_of_one_pixel_and_of_none():
+    gradients = np.zeros((2, 20, 20, 3))
+    gradients[1, 3, 4, 1] = -7
+    gradients[1, 5, 6, 0] = 3.5
+    colours = plots.gradient_colours(gradients)
+    assert (colours[0] == 0.5).all()
+    assert colours[1, 3, 4].tolist() == [0.5, 0, 0.5] and colours[1, 5, 6].tolist() == [0.75, 0.5, 0.5]
+    assert (colours[1] != 0.5).sum() == 2
+
+
+def test_image_grid_has_a_labelled_row_each_and_headings_over_the_columns():
+    rows = {"first": pictures(3), "second": pictures(2, seed=1)}
+    figure = plots.image_grid(rows, ["a", "b", "c"], "Title")
+    assert isinstance(figure, Figure) and figure.get_suptitle() == "Title"
+    for axis, (label, images) in zip(figure.axes, rows.items(), strict=True):
+        assert axis.get_ylabel() == label
+        np.testing.assert_array_equal(drawn(axis), plots.mosaic(images, 3))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["a", "b", "c"]
+    np.testing.assert_array_equal(figure.axes[0].get_xticks(), [1.5, 7.5, 13.5])  # the middles of 0–3, 6–9, 12–15
+
+
+def test_saliency_grid_shows_the_images_and_then_the_rules():
+    images, gradients = pictures(2), {"gradient": pictures(2, seed=1) - 0.5, "guided": pictures(2, seed=2) - 0.5}
+    axes = plots.saliency_grid(images, gradients).axes
+    assert [axis.get_ylabel() for axis in axes] == ["image", "gradient", "guided"]
+    np.testing.assert_array_equal(drawn(axes[0]), plots.mosaic(images))
+    np.testing.assert_array_equal(drawn(axes[2]), plots.mosaic(plots.gradient_colours(gradients["guided"])))
+
+
+def test_activation_maps_share_a_scale_and_a_choice_of_channels():
+    real = np.zeros((2, 3, 3, 4), "float32")
+    real[..., 1], real[..., 3] = 2, 8  # channel 3 is the strongest, then 1
+    half = real / 2
+    figure = plots.activation_maps({"real": real, "sampled": half}, channels=2)
+    assert [axis.get_ylabel() for axis in figure.axes] == ["real 1", "real 2", "sampled 1", "sampled 2"]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["channel 3", "channel 1"]
+    magma = plots.plt.colormaps["magma"]
+    for axis, value in zip(figure.axes, (1.0, 1.0, 0.5, 0.5), strict=True):
+        np.testing.assert_allclose(drawn(axis)[:, [0, -1]], np.broadcast_to(magma(value)[:3], (3, 2, 3)), atol=1e-6)
+
+
+def test_spectrum_adds_up_what_the_components_explain():
+    models = {"face": SimpleNamespace(explained_variance_ratio_=np.array([0.5, 0.25, 0.125]))}
+    (axis,) = plots.spectrum(models).axes
+    (line,) = axis.lines
+    np.testing.assert_array_equal(line.get_xydata(), [[1, 0.5], [2, 0.75], [3, 0.875]])
+    assert line.get_label() == "face" and axis.get_ylim() == (0, 1)
+
+
+@pytest.mark.parametrize(("lowest", "scale"), [(0.5, "log"), (-0.5, "linear")])
+def test_losses_are_means_over_the_images(lowest, scale):
+    history = {"Distance": np.array([[4.0, 2.0], [1.0, 2.0]]), "ClassScore": np.array([[3.0, 1.0], [lowest, lowest]])}
+    (axis,) = plots.losses(history).axes
+    assert [line.get_label() for line in axis.lines] == list(history)
+    np.testing.assert_array_equal(axis.lines[0].get_ydata(), [3, 1.5])
+    np.testing.assert_array_equal(axis.lines[1].get_ydata(), [2, lowest])
+    assert axis.get_yscale() == scale
+
+
+def test_comparison_has_a_row_for_each_class_and_four_panels():
+    items = [Comparison(name, "conv", pictures(4, seed=i), pictures(4, seed=9) - 0.5, pictures(4, seed=i + 2),
+                        pictures(4, seed=i + 4)) for i, name in enumerate(("face", "cat"))]
+    axes = np.reshape(plots.comparison(items).axes, (2, 4))
+    assert [row[0].get_ylabel() for row in axes] == ["face", "cat"]
+    assert "baseline" in axes[0, 2].get_title() and not axes[1, 2].get_title()
+    for row, item in zip(axes, items, strict=True):
+        shown = (item.real[:2], plots.gradient_colours(item.saliency[:2]), item.baseline[:3], item.samples)
+        for axis, images in zip(row, shown, strict=True):
+            np.testing.assert_array_equal(drawn(axis), plots.mosaic(images))
+
+
+def test_a_figure_is_shown_once_and_can_be_saved(tmp_path):
+    figure = plots.image_grid({"all": np.zeros((2, 8, 8, 3), "float32")}, title="Black")
+    assert not plots.plt.get_fignums()  # pyplot would show what it still has at the end of a cell
+    figure.savefig(tmp_path / "figure.png")
+    pixels = np.asarray(Image.open(tmp_path / "figure.png").convert("L"))
+    assert pixels.min() == 0 and pixels.max() == 255 and min(pixels.shape) > 50
