@@ -9,7 +9,7 @@ from PIL import Image
 
 from vizlib.images import as_images, to_uint8
 
-DPI = 90
+DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
 MARKERS = "osD^vP"
 GAP = 2  # pixels between images
@@ -64,7 +64,7 @@ def image_grid(rows, columns=None, title=None):
     """
     longest = max(len(images) for images in rows.values())
     _, height, width, _ = next(iter(rows.values())).shape
-    side = min(1.1, 9 / longest)
+    side = min(1, 9 / longest)
     size = (side * longest + 1.4, side * height / width * len(rows) + 0.5)
     figure, axes = _figure(len(rows), 1, size, title)
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
@@ -127,7 +127,7 @@ def comparison(comparisons, title=None):
     heads = ("real images", "saliency", "Simonyan baseline", "reconstructions of samples")
     rows = [(c.real[:2], gradient_colours(c.saliency[:2]), c.baseline[:3], c.samples) for c in comparisons]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
-    size = (12, 11 / sum(widths) * len(rows) + 0.5)
+    size = (10, 9.2 / sum(widths) * len(rows) + 0.5)
     figure, axes = _figure(len(rows), len(heads), size, title, width_ratios=widths)
     for line, item, row in zip(axes, comparisons, rows, strict=True):
         for axis, images, width in zip(line, row, widths, strict=True):
@@ -150,7 +150,7 @@ def _lines(curves, title, **settings):
 
 def _figure(rows, columns, size, title, **ratios):
     figure, axes = plt.subplots(
-        rows, columns, figsize=size, dpi=DPI, layout="constrained", squeeze=False, gridspec_kw=ratios
+        rows, columns, figsize=size, dpi=DPI, layout="compressed", squeeze=False, gridspec_kw=ratios
     )
     figure.suptitle(title, fontsize=11)
     plt.close(figure)  # pyplot would show it once more at the end of a notebook's cell
