@@ -73,18 +73,28 @@ def found(model):
 
 
 def save(model, path):
-    """Write the file whole or not at all, and its SHA-256 into the SHA256SUMS beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the file whole or not at all."""
     part = path.with_name(f"part-{path.name}")
     model.save(part)
     part.replace(path)
-    sums = path.with_name("SHA256SUMS")
-    lines = sums.read_text().splitlines() if sums.exists() else []
-    lines = [line for line in lines if not line.endswith(f"  {path.name}")]
-    lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
-    part = sums.with_name("part-SHA256SUMS")
-    part.write_text("\n".join(sorted(lines, key=lambda line: line.split()[1])) + "\n")
-    part.replace(sums)
+
+
+def record(path, score, seconds):
+    """Put the file's hash into SHA256SUMS and its line into the table of README.md, both in its folder."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    put(path.with_name("SHA256SUMS"), f"  {path.name}", f"{digest}  {path.name}")
+    row = f"| `{path.name}` | {score} | {path.stat().st_size:,} | {seconds:.0f} | `{digest}` |"
+    put(path.with_name("README.md"), f"| `{path.name}` |", row)
+
+
+def put(path, key, line):
+    """Put the line in the place of the one that holds the key, else at the end; write the file whole or not at all."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    old = [i for i, text in enumerate(lines) if key in text] or [len(lines)]
+    lines[old[0]:old[0] + 1] = [line]
+    part = path.with_name(f"part-{path.name}")
+    part.write_text("\n".join(lines) + "\n")
+    part.replace(path)
 
 
 JOBS = {"mini": ("mini.keras", train_mini, partial(accuracy, prepare=vgg_preprocess)),
@@ -94,16 +104,20 @@ JOBS = {"mini": ("mini.keras", train_mini, partial(accuracy, prepare=vgg_preproc
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*JOBS, []], metavar="name", help=f"{', '.join(JOBS)}; all if none")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(JOBS)}; all if none")
     parser.add_argument("--out", type=Path, default=DATA, help="folder for the files (default: data)")
     options = parser.parse_args()
+    if unknown := set(options.names) - set(JOBS):
+        parser.error(f"expected names out of {', '.join(JOBS)}; received {', '.join(unknown)}")
+    options.out.mkdir(parents=True, exist_ok=True)
     for name in options.names or JOBS:
         file, train, measure = JOBS[name]
         start = time.monotonic()
         model = train()
+        seconds, score = time.monotonic() - start, measure(model)
         save(model, options.out / file)
-        print(f"{file}: {measure(model)}, {(options.out / file).stat().st_size:,} bytes, "
-              f"{time.monotonic() - start:.0f} s", flush=True)
+        record(options.out / file, score, seconds)
+        print(f"{options.out / file}: {score}, {seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

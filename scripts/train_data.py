@@ -76,7 +76,7 @@ def moved(images, rng, reach, fill):
 
 
 def degraded(images, rng):
-    """Images as another camera would see them: recoloured, blurred or sharpened, noisy. In and out: float32 in [0, 1]."""
+    """Images in [0, 1], float32, as another camera would see them: recoloured, blurred or sharpened, noisy."""
     n = len(images)
     hue, saturation, contrast = rng.uniform(-0.6, 0.6, n), rng.uniform(0.6, 1.3, n), rng.uniform(0.7, 1.3, n)
     grey = np.full((3, 3), 1 / 3)
