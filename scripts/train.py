@@ -49,7 +49,7 @@ def train_classifier(seed=2_000, per_class=800, epochs=8):
     return fit(classifier(), batches, loss, 3e-3, epochs)
 
 
-def train_parts(seed=3_000, per_class=600, scattered=3_000, epochs=8):
+def train_parts(seed=3_000, per_class=400, scattered=4_800, epochs=8):
     """The judge of parts."""
     keras.utils.set_random_seed(seed)
     batches = Batches(world(per_class, seed, scattered), seed, part_target, np.asarray, (6, 0.8, 1.2), "nearest")
@@ -67,9 +67,13 @@ def found(model):
     """The fraction of the parts in fresh scenes that are found, and of what is found that is there."""
     scenes = [scene for name in partworld.CLASSES for scene in partworld.scenes(name, 50, TEST_SEED)]
     answers = find_parts(np.stack([scene.image for scene in scenes]), model)
-    hits = sum(len(matches(parts, scene.parts)) for parts, scene in zip(answers, scenes, strict=True))
-    recall, precision = hits / sum(len(s.parts) for s in scenes), hits / sum(map(len, answers))
-    return f"recall {recall:.4f}, precision {precision:.4f}"
+    seen, stray = [], []
+    for parts, scene in zip(answers, scenes, strict=True):
+        hits = {j for _, j in matches(parts, scene.parts)}
+        seen += [j in hits for j in range(len(scene.parts))]
+        stray += [j in hits for j, part in enumerate(scene.parts) if part.stray]
+    precision = sum(seen) / sum(map(len, answers))
+    return f"recall {np.mean(seen):.4f}, of stray parts {np.mean(stray):.4f}, precision {precision:.4f}"
 
 
 def save(model, path):

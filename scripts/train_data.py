@@ -22,36 +22,46 @@ class World(NamedTuple):
 
 
 def world(per_class, seed, scattered=0):
-    """`per_class` scenes of each class, then `scattered` pictures of parts that make no object (class -1)."""
+    """`per_class` scenes of each class, then `scattered` pictures of `scatter` (class -1)."""
     scenes = [scene for name in partworld.CLASSES for scene in partworld.scenes(name, per_class, seed)]
-    scenes += [scatter(np.random.default_rng([seed, index])) for index in range(scattered)]
-    classes = [partworld.CLASSES.index(s.label) if s.label else -1 for s in scenes]
-    return World(np.stack([s.image for s in scenes]), np.array(classes), [centres(s.parts) for s in scenes])
+    classes = [partworld.CLASSES.index(scene.label) for scene in scenes] + [-1] * scattered
+    pictures = [(scene.image, centres([part.kind for part in scene.parts], [part.box for part in scene.parts]))
+                for scene in scenes]
+    pictures += [scatter(np.random.default_rng([seed, index])) for index in range(scattered)]
+    return World(np.stack([image for image, _ in pictures]), np.array(classes), [parts for _, parts in pictures])
 
 
 def scatter(rng):
-    """A scene without an object: up to nine parts and bodies in any place over a background, no part hidden."""
-    background, _, _, light = partworld.compose(rng.choice(partworld.CLASSES), rng)
-    bodies, parts = [], []
+    """An image and its parts' centres: up to nine parts in any place, hardly hidden, with bodies or beside an object.
+
+    So the finder of parts learns to see a part for what it is, whatever is around it.
+    """
+    background, pieces, _, light = partworld.compose(rng.choice(partworld.CLASSES), rng)
+    alone = rng.random() < 0.6
+    pieces = [] if alone else pieces
     for _ in range(rng.integers(0, 10)):
         _, others, _, _ = partworld.compose(rng.choice(partworld.CLASSES), rng)
-        piece = others[rng.integers(len(others))]
-        low, high = drawing.boxes([piece])[0].reshape(2, 2)
+        piece = [others[rng.integers(len(others))]]
+        low, high = drawing.boxes(piece)[0].reshape(2, 2)
+        small = not alone or rng.random() < 0.5  # as stray parts in scenes are
+        zoom, turn = (rng.uniform(9, 16) / (high - low).max(), rng.uniform(-0.5, 0.5)) if small else (1, 0)
         centre = rng.uniform(4, SIDE - 4, 2)
-        piece = drawing.place([piece], shift=(centre - (low + high) / 2)[::-1])
-        if not piece[0].kind:
-            bodies += piece
-        elif not parts or np.abs(drawing.boxes(parts).reshape(-1, 2, 2).mean(1) - centre).max(1).min() > 10:
-            parts += piece
-    parts.sort(key=lambda part: -np.ptp(drawing.boxes([part]).reshape(2, 2), 0).prod())
-    image = drawing.render(background, bodies + parts, light)
-    return partworld.Scene(image, None, partworld._parts(parts, True))
+        piece = drawing.place(drawing.place(piece, shift=-(low + high)[::-1] / 2), zoom, turn, centre[::-1])
+        parts = [other for other in pieces if other.kind]
+        free = not parts or np.abs(drawing.boxes(parts).reshape(-1, 2, 2).mean(1) - centre).max(1).min() > 9
+        if free if piece[0].kind else alone:
+            pieces += piece
+    if alone:  # bodies behind, then large parts, then small ones
+        pieces.sort(key=lambda piece: (piece.kind is not None, -np.ptp(drawing.boxes([piece]).reshape(2, 2), 0).prod()))
+    parts = [piece for piece in pieces if piece.kind]
+    boxes = np.clip(drawing.boxes(parts), 0, SIDE) if parts else []
+    return drawing.render(background, pieces, light), centres([part.kind for part in parts], boxes)
 
 
-def centres(parts):
-    """Kind (as a number) and centre x, y in pixels of each part, float (k, 3)."""
+def centres(kinds, boxes):
+    """Kind (as a number) and centre x, y in pixels of each part, float (k, 3); boxes as in `partworld.Part`."""
     rows = [(partworld.PARTS.index(kind), (left + right - 1) / 2, (top + bottom - 1) / 2)
-            for kind, (top, left, bottom, right), _ in parts]
+            for kind, (top, left, bottom, right) in zip(kinds, boxes, strict=True)]
     return np.array(rows, float).reshape(-1, 3)
 
 
