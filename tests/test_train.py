@@ -1,0 +1,83 @@
+"""What `make train` is made of: augmented targets, folding, the records beside the files."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+
+@pytest.fixture(autouse=True)
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_heat_maps_move_with_the_pictures(seed):
+    from train_data import CELL, World, moved, part_target
+
+    rng = np.random.default_rng(seed)
+    places = rng.integers(16, 48, (20, 2))
+    images = np.zeros((20, 64, 64, 3), np.uint8)
+    for image, (x, y) in zip(images, places, strict=True):
+        image[y - 1:y + 2, x - 1:x + 2] = 255
+    parts = [np.array([[7, x, y]], float) for x, y in places]
+    seen, maps = moved(images, rng, (6, 0.8, 1.2), "nearest")
+    heat = part_target(World(images, None, parts), np.arange(20), maps)
+    assert heat[..., :7].max() == heat[..., 8:].max() == 0
+    steps = np.arange(64)
+    for image, cells in zip(seen.mean(-1), heat[..., 7], strict=True):
+        row, column = np.unravel_index(cells.argmax(), cells.shape)
+        assert cells.max() == 1
+        assert abs(CELL * row + 0.5 - (image.sum(1) @ steps) / image.sum()) <= 1.2
+        assert abs(CELL * column + 0.5 - (image.sum(0) @ steps) / image.sum()) <= 1.2
+
+
+def test_scattered_parts_are_where_they_are_said_to_be():
+    from train_data import scatter
+
+    for index in range(40):
+        image, parts = scatter(np.random.default_rng([3, index]))
+        assert image.shape == (64, 64, 3) and image.dtype == np.uint8
+        assert parts.shape[1] == 3 and np.all((parts[:, 1:] >= -0.5) & (parts[:, 1:] <= 63.5))
+        again, same = scatter(np.random.default_rng([3, index]))
+        assert np.array_equal(image, again) and np.array_equal(parts, same)
+
+
+def test_the_folded_network_answers_what_the_trained_one_does():
+    from train_models import folded, vgg16
+
+    from vizlib.network import vgg_preprocess
+
+    rng = np.random.default_rng(0)
+    trained = vgg16(True)
+    for layer in trained.layers:
+        if layer.name.endswith("_norm"):  # as if it had been trained
+            lows = (0.5, -1, -1, 0.5)
+            layer.set_weights([rng.uniform(low, 1.5, w.shape) for low, w in zip(lows, layer.weights, strict=True)])
+    images = vgg_preprocess(rng.random((4, 64, 64, 3), np.float32))
+    plain = folded(trained)
+    np.testing.assert_allclose(plain.predict(images, verbose=0), trained.predict(images, verbose=0), atol=1e-5)
+    kinds = {type(layer).__name__ for layer in plain.layers}
+    assert kinds == {"InputLayer", "Conv2D", "MaxPooling2D", "Flatten", "Dense"}
+
+
+def test_focal_loss_by_hand():
+    from train_models import focal_loss
+
+    target, heat = np.zeros((1, 2, 2, 1), "float32"), np.full((1, 2, 2, 1), 1e-9, "float32")
+    target[0, 0, 0], heat[0, 0, 0] = 1, 0.5  # half found: 0.25 log 2
+    target[0, 1, 1], heat[0, 1, 1] = 0.5, 0.5  # beside a part: 1/16 * 0.25 log 2
+    np.testing.assert_allclose(focal_loss(target, heat), [0.25 * np.log(2) * (1 + 1 / 16) / 8], rtol=1e-4)
+
+
+def test_a_record_takes_the_place_of_the_old_one(tmp_path):
+    from train import record
+
+    (tmp_path / "README.md").write_text("# Files\n\n| file |\n|---|\n| `a.keras` | old |\n| `b.keras` | kept |\n")
+    (tmp_path / "SHA256SUMS").write_text("00  a.keras\n11  b.keras\n")
+    (tmp_path / "a.keras").write_bytes(b"abc")
+    record(tmp_path / "a.keras", "accuracy 1", 2.6)
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc", FIPS 180-2
+    assert (tmp_path / "SHA256SUMS").read_text() == f"{digest}  a.keras\n11  b.keras\n"
+    assert (tmp_path / "README.md").read_text().splitlines()[4:] == \
+        [f"| `a.keras` | accuracy 1 | 3 | 3 | `{digest}` |", "| `b.keras` | kept |"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "SHA256SUMS", "a.keras"]
