@@ -19,6 +19,7 @@ _HOMES = {
     "load_images": "images",
     "ImageStatistics": "statistics",
     "PCAGaussian": "statistics",
+    "LocalGaussian": "statistics",
     "BootstrapMix": "statistics",
     "StatsStore": "store",
     "collect": "collect",

@@ -8,8 +8,6 @@ from vizlib.canvas import Cosine, Pixels, Unbounded
 from vizlib.optimize import adam, gradient_descent, optimize
 from vizlib.terms import ClassScore, Distance, SquaredNorm, priors
 
-PRIOR = 0.02  # weight of a prior beside the distance to the target, at prior_weight 1
-
 
 def reconstruct(
     net, targets, layer, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
@@ -28,7 +26,7 @@ def reconstruct(
     targets = _checked_targets(net, targets, layer)
     terms = [Distance(layer, targets)]
     if statistics is not None and prior_weight:
-        terms += [prior_weight * PRIOR * term for term in priors(statistics)]
+        terms += [prior_weight * term for term in priors(statistics)]
     jitter = np.linspace(2, 0, steps).round()  # first find the coarse structure, then fit it to the pixel
     result = optimize(
         net, terms, Cosine(net.image_size), len(targets), steps, seed, adam(), jitter, callback, progress

@@ -94,7 +94,7 @@ class StatsStore(AbstractContextManager):
         estimator: its name; None for "ImageStatistics" at the layer "image" and "PCAGaussian" at any other, which the
         file holds. Another one, such as "BootstrapMix", is fitted here and now.
         """
-        known = ("PCAGaussian", "BootstrapMix", *(["ImageStatistics"] if layer == IMAGE else []))
+        known = ("PCAGaussian", "LocalGaussian", "BootstrapMix", *(["ImageStatistics"] if layer == IMAGE else []))
         name = estimator or _default(layer)
         if name not in known:
             raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")

@@ -6,9 +6,11 @@ A term is frozen; `2 * term` is a new one of twice the weight. The image itself 
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from vizlib.network import SCORES
+from vizlib.statistics import colour_composition, edge_sharpness, total_variation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +100,26 @@ class Typical(Term):
         return ops.mean(ops.relu(ops.abs(z) - 1), axis=1)
 
 
+@dataclass(frozen=True)
+class TotalVariation(Term):
+    """The mean gradient magnitude of the image, as a share of what is usual for the class (Rudin et al. 1992).
+
+    Of all images with the activations asked for it prefers the smoothest, and smooth between edges rather than blurred.
+    usual: the mean gradient magnitude of real images of the class.
+    """
+
+    usual: float
+    name = "total variation"
+
+    def measure(self, activations):
+        return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
+
+
 def priors(image_statistics):
-    """The priors that a class sets: a `Typical` term for each statistic of a fitted `ImageStatistics`."""
-    return [
-        Typical(function, image_statistics.mean_[name], image_statistics.std_[name])
-        for name, function in image_statistics.functions.items()
+    """The priors that a class sets, from a fitted `ImageStatistics`: total variation, colours and edges."""
+    mean, std = image_statistics.mean_, image_statistics.std_
+    smoothness = TotalVariation(float(np.exp(mean[total_variation.__name__][0])), weight=0.2)
+    return [smoothness] + [
+        Typical(function, mean[function.__name__], std[function.__name__], weight=0.02)
+        for function in (colour_composition, edge_sharpness)
     ]
