@@ -67,7 +67,8 @@ def test_the_panel_shows_what_the_functions_return(panel, net):
     expected = viz.saliency(net, panel.result.real, "scores", "face", rule="guided")
     np.testing.assert_array_equal(panel.result.saliency, expected)
     with viz.StatsStore(panel.path, "r") as store:
-        targets, statistics = store.model("face", "conv2").sample(2, seed=0), store.model("face", "image")
+        targets = store.model("face", "conv2", "LocalGaussian").sample(2, seed=0)
+        statistics = store.model("face", "image")
         again = compare_class(net, store, "face", "conv2", n=2, steps=5, prior_weight=2.0)
     expected = viz.reconstruct(net, targets, "conv2", statistics, 2.0, steps=5, progress=False).images
     np.testing.assert_array_equal(panel.result.samples, expected)
@@ -96,7 +97,7 @@ def test_a_stop_in_the_last_stage_keeps_what_was_reached(panel, net):
 
         with viz.StatsStore(panel.path, "r") as store:
             found = compare_class(net, store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch)
-            target = store.model("face", "conv2").sample(2)
+            target = store.model("face", "conv2", "LocalGaussian").sample(2)
         return np.sum((net.activations(found.samples, ["conv2"])["conv2"] - target) ** 2)
 
     assert loss(until=0) > loss(until=0.5) > loss(until=1) > 0

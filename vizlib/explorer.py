@@ -18,6 +18,7 @@ from vizlib.saliency import saliency
 from vizlib.store import IMAGE, StatsStore
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
+LAYER, SAMPLER = "block2_conv2", "LocalGaussian"  # of those tried, the layer to start with and the sampler of all runs
 BLANK = png(np.full((4, 96, 96, 3), 0.92))
 PANELS = {
     "saliency": "Saliency: real images, guided gradients",
@@ -41,7 +42,7 @@ class Comparison(NamedTuple):
     samples: np.ndarray = None
 
 
-def compare_class(net, store, class_name, layer, n=4, steps=128, seed=0, prior_weight=1.0, watch=None):
+def compare_class(net, store, class_name, layer, n=4, steps=160, seed=0, prior_weight=1.0, watch=None):
     """Saliency of real images, the Simonyan baseline and reconstructions of sampled activations: a `Comparison`.
 
     net: a `Network`. store: a `StatsStore` that holds the class and layer. n: images of each kind. steps, seed,
@@ -56,7 +57,7 @@ def compare_class(net, store, class_name, layer, n=4, steps=128, seed=0, prior_w
     def follow(panel):
         return lambda step, images, losses: watch(panel, (step + 1) / steps, images)
 
-    targets = store.model(class_name, layer).sample(n, seed)
+    targets = store.model(class_name, layer, SAMPLER).sample(n, seed)
     statistics = store.model(class_name, IMAGE)
     real = store.activations(class_name, IMAGE)[:n]
     gradients = saliency(net, real, SCORES, class_name, rule="guided")
@@ -94,9 +95,11 @@ class Explorer:
             "layer": widgets.Dropdown(options=net.layers, description="layer"),
             "prior_weight": widgets.FloatSlider(value=1, min=0, max=4, step=0.25, description="prior weight"),
             "seed": widgets.BoundedIntText(value=0, max=2**31 - 1, description="seed"),
-            "steps": widgets.BoundedIntText(value=128, min=1, max=4096, description="steps"),
+            "steps": widgets.BoundedIntText(value=160, min=1, max=4096, description="steps"),
             "n": widgets.BoundedIntText(value=4, min=1, max=16, description="samples"),
         }
+        if LAYER in net.layers:
+            self.controls["layer"].value = LAYER
         for name, value in settings.items():
             if name not in self.controls:
                 raise ValueError(f"expected settings out of {', '.join(self.controls)}; received {name!r}.")
