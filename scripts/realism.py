@@ -27,8 +27,9 @@ def images_of(net, store, class_name, layer, n, steps, seed=0):
     return {
         "Simonyan 2013, pure": viz.simonyan(net, class_name, n, steps, seed, tuned=False, progress=False).images,
         "Simonyan 2013, tuned": viz.simonyan(net, class_name, n, steps, seed, progress=False).images,
-        "stochastic deconvolution": rebuilt(store.model(class_name, layer).sample(n, seed)),
-        "mix of three real activations": rebuilt(store.model(class_name, layer, "BootstrapMix").sample(n, seed)),
+        "reconstruction, Gaussian of neighbours": rebuilt(store.model(class_name, layer, "LocalGaussian").sample(n, seed)),
+        "reconstruction, PCA Gaussian": rebuilt(store.model(class_name, layer, "PCAGaussian").sample(n, seed)),
+        "reconstruction, mix of three real": rebuilt(store.model(class_name, layer, "BootstrapMix").sample(n, seed)),
         "inversion of real images": rebuilt(net.activations(real, [layer])[layer]),
         "real images": real,
     }
@@ -55,10 +56,10 @@ def table(frame):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layer", default="block3_conv3")
+    parser.add_argument("--layer", default="block2_conv2")
     parser.add_argument("--n", type=int, default=8, help="images of each class and method")
     parser.add_argument("--training", type=int, default=300, help="images of each class that the statistics are of")
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=150)
     options = parser.parse_args()
 
     net = viz.load_network("mini")

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from vizlib.canvas import Cosine, Pixels, Unbounded
+from vizlib.network import SCORES
 from vizlib.optimize import adam, gradient_descent, optimize
+from vizlib.saliency import saliency
 from vizlib.terms import ClassScore, Distance, SquaredNorm, priors
 
+NORM = 0.002  # weight of the squared norm beside the score
 
 def reconstruct(
     net, targets, layer, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
@@ -38,17 +41,19 @@ def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None,
     """Images that maximise the score of a class less their squared norm (Simonyan et al. 2013): the baseline.
 
     tuned: with what was found to help since then: blur, jitter and normalised gradients (Yosinski et al. 2015; Olah
-    et al. 2017). If False, the method as published, gradient ascent from the mean image; the paper leaves weight,
-    step size and count open. callback, progress, the returned `Result` and its errors: see `optimize`.
+    et al. 2017). If False, the method as published, gradient ascent from the mean image. The paper leaves the weight of
+    the norm and the step size open; here they are relative to the gradient of the score at the mean image, so that
+    they mean the same for any network. callback, progress, the returned `Result` and its errors: see `optimize`.
 
     Raises ValueError, listing the classes, for an unknown class.
     """
-    score = ClassScore(net.class_index(class_name))
-    terms, size = [score, 0.01 * SquaredNorm()], net.image_size
+    index, size = net.class_index(class_name), net.image_size
+    start = saliency(net, Unbounded(size).image(Unbounded(size).start(1, seed)), SCORES, index)
+    terms = [1 / np.linalg.norm(start) * ClassScore(index), NORM * SquaredNorm()]
     if tuned:
         result = optimize(net, terms, Pixels(size, blur=1.0), n, steps, seed, adam(), 4, callback, progress)
     else:
-        result = optimize(net, terms, Unbounded(size), n, steps, seed, gradient_descent(0.1), 0, callback, progress)
+        result = optimize(net, terms, Unbounded(size), n, steps, seed, gradient_descent(0.2), 0, callback, progress)
     return _with(result, method="simonyan", class_name=class_name, tuned=tuned)
 
 
