@@ -41,7 +41,7 @@ def train_mini(seed=1_000, per_class=800, epochs=8):
     return folded(fit(vgg16(True), batches, loss, 2e-3, epochs))
 
 
-def train_classifier(seed=2_000, per_class=800, epochs=6):
+def train_classifier(seed=2_000, per_class=800, epochs=8):
     """The judge of classes."""
     keras.utils.set_random_seed(seed)
     batches = Batches(world(per_class, seed), seed, class_target, np.asarray, (8, 0.75, 1.2), "reflect")

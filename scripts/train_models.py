@@ -105,13 +105,13 @@ def part_finder():
     """A small hourglass from RGB in [0, 1] to one heat map a kind of part (Zhou et al. 2019, "Objects as points")."""
     image = keras.Input((SIDE, SIDE, 3), name="image")
     x = layers.Rescaling(4, offset=-2)(image)
-    x = fine = residual(layers.Conv2D(32, 5, 2, "same", use_bias=False)(x), 48)
+    x = fine = residual(layers.Conv2D(40, 5, 2, "same", use_bias=False)(x), 48)
     x = middle = residual(residual(x, 96, 2), 96)
     x = residual(residual(residual(x, 160, 2), 160), 160)
-    for skip in (middle, fine):
-        width = skip.shape[-1]
-        x = layers.UpSampling2D(interpolation="bilinear")(layers.Conv2D(width, 1, use_bias=False)(x))
-        x = residual(layers.Add()([x, skip]), width)
+    for skip, width in ((middle, 96), (fine, 64)):
+        x = layers.Conv2D(width, 1, use_bias=False)(x)
+        x = layers.Concatenate()([layers.UpSampling2D(interpolation="bilinear")(x), skip])
+        x = residual(x, width)
     x = layers.Activation("silu")(layers.BatchNormalization(momentum=0.95)(x))
     rare = keras.initializers.Constant(-4)  # start from "no part here"
     heat = layers.Conv2D(len(PARTS), 3, padding="same", activation="sigmoid", bias_initializer=rare,
