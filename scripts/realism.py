@@ -24,12 +24,15 @@ def images_of(net, store, class_name, layer, n, steps, seed=0):
     def rebuilt(targets):
         return viz.reconstruct(net, targets, layer, statistics, steps=steps, seed=seed, progress=False).images
 
+    def drawn(estimator):
+        return rebuilt(store.model(class_name, layer, estimator).sample(n, seed))
+
     return {
         "Simonyan 2013, pure": viz.simonyan(net, class_name, n, steps, seed, tuned=False, progress=False).images,
         "Simonyan 2013, tuned": viz.simonyan(net, class_name, n, steps, seed, progress=False).images,
-        "reconstruction, Gaussian of neighbours": rebuilt(store.model(class_name, layer, "LocalGaussian").sample(n, seed)),
-        "reconstruction, PCA Gaussian": rebuilt(store.model(class_name, layer, "PCAGaussian").sample(n, seed)),
-        "reconstruction, mix of three real": rebuilt(store.model(class_name, layer, "BootstrapMix").sample(n, seed)),
+        "reconstruction, Gaussian of neighbours": drawn("LocalGaussian"),
+        "reconstruction, PCA Gaussian": drawn("PCAGaussian"),
+        "reconstruction, mix of three real": drawn("BootstrapMix"),
         "inversion of real images": rebuilt(net.activations(real, [layer])[layer]),
         "real images": real,
     }

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from sklearn.decomposition import PCA
 
 from vizlib import statistics
-from vizlib.statistics import BootstrapMix, ImageStatistics, PCAGaussian
+from vizlib.statistics import BootstrapMix, ImageStatistics, LocalGaussian, PCAGaussian
 
 
 def data(seed, n, shape):
@@ -271,3 +271,33 @@ def test_a_state_that_does_not_fit_together_is_refused(wrong):
 def test_image_statistics_that_cannot_be_are_refused(moments):
     with pytest.raises(ValueError, match=r"\(2, entries\) of total_variation"):
         ImageStatistics.from_state(ImageStatistics().fit(STEP).state() | {"total_variation": moments})
+
+
+def test_a_gaussian_of_all_neighbours_has_the_moments_of_the_data():
+    X = np.random.default_rng(0).standard_normal((12, 2, 3)).astype("float32")
+    draws = LocalGaussian(12).fit(X).sample(20000, seed=1).reshape(20000, 6)
+    flat = X.reshape(12, 6)
+    np.testing.assert_allclose(draws.mean(0), flat.mean(0), atol=0.03)
+    np.testing.assert_allclose(np.cov(draws.T), np.cov(flat.T), atol=0.06)
+
+
+def test_a_local_gaussian_keeps_to_one_cluster():
+    """Of two far clusters on axes of their own no draw has both: that is what a Gaussian of all gets wrong."""
+    rng = np.random.default_rng(0)
+    X = np.zeros((40, 4), "float32")
+    X[:20, :2], X[20:, 2:] = 10 + rng.standard_normal((20, 2)), 10 + rng.standard_normal((20, 2))
+    draws = LocalGaussian(8).fit(X).sample(200, seed=3)
+    first, second = np.abs(draws[:, :2]).max(1) > 1e-3, np.abs(draws[:, 2:]).max(1) > 1e-3
+    assert (first != second).all() and 0.3 < first.mean() < 0.7
+    ghosts = PCAGaussian(4).fit(X).sample(200, seed=3)
+    assert (np.minimum(ghosts[:, 0], ghosts[:, 2]) > 2).mean() > 0.3
+
+
+def test_local_gaussian_rectifies_repeats_and_checks():
+    X = np.random.default_rng(0).standard_normal((20, 5)).astype("float32")
+    raw, rectified = LocalGaussian(6).fit(X).sample(9, 1), LocalGaussian(6, rectify=True).fit(X).sample(9, 1)
+    np.testing.assert_array_equal(np.maximum(raw, 0), rectified)
+    np.testing.assert_array_equal(LocalGaussian(6).fit(X).sample(9, 1), raw)
+    assert np.abs(LocalGaussian(6).fit(X).sample(9, 2) - raw).max() > 0.1
+    with pytest.raises(ValueError, match="n_neighbours from 2 to the 20 samples; received 21"):
+        LocalGaussian(21).fit(X)

@@ -84,7 +84,7 @@ def test_unknown_names_are_answered_with_the_known_ones(path):
             store.model("dog", "conv")
         with pytest.raises(ValueError, match=r"expected a layer of .*/cat \(image, conv\); received 'fc1'"):
             store.activations("cat", "fc1")
-        with pytest.raises(ValueError, match="PCAGaussian, BootstrapMix; received 'ImageStatistics'"):
+        with pytest.raises(ValueError, match="PCAGaussian, LocalGaussian, BootstrapMix; received 'ImageStatistics'"):
             store.model("cat", "conv", "ImageStatistics")
 
 

@@ -88,7 +88,7 @@ class ClassJudge:
     def __call__(self, images, labels, real):
         """Per image "accuracy" (1 where the class is the label) and "probability" of the label; "kid" to `real`.
 
-        The kernel inception distance is taken within each class and averaged: NaN below 2 images of a class (4 real ones).
+        The kernel inception distance is taken within each class and averaged: NaN below 2 images of a class (4 real).
         """
         wanted = np.array([self.classes.index(label) for label in labels])
         scores, features = self.answers.predict(images, batch_size=64, verbose=0)
