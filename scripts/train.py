@@ -49,7 +49,7 @@ def train_classifier(seed=2_000, per_class=800, epochs=8):
     return fit(classifier(), batches, loss, 3e-3, epochs)
 
 
-def train_parts(seed=3_000, per_class=400, scattered=4_800, epochs=8):
+def train_parts(seed=3_000, per_class=600, scattered=3_000, epochs=8):
     """The judge of parts."""
     keras.utils.set_random_seed(seed)
     batches = Batches(world(per_class, seed, scattered), seed, part_target, np.asarray, (6, 0.8, 1.2), "nearest")

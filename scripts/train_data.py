@@ -32,30 +32,23 @@ def world(per_class, seed, scattered=0):
 
 
 def scatter(rng):
-    """An image and its parts' centres: up to nine parts in any place, hardly hidden, with bodies or beside an object.
-
-    So the finder of parts learns to see a part for what it is, whatever is around it.
-    """
-    background, pieces, _, light = partworld.compose(rng.choice(partworld.CLASSES), rng)
-    alone = rng.random() < 0.6
-    pieces = [] if alone else pieces
+    """An image without an object, and its parts' centres: up to nine parts and bodies in any place, hardly hidden."""
+    background, _, _, light = partworld.compose(rng.choice(partworld.CLASSES), rng)
+    bodies, parts = [], []
     for _ in range(rng.integers(0, 10)):
         _, others, _, _ = partworld.compose(rng.choice(partworld.CLASSES), rng)
-        piece = [others[rng.integers(len(others))]]
-        low, high = drawing.boxes(piece)[0].reshape(2, 2)
-        small = not alone or rng.random() < 0.5  # as stray parts in scenes are
-        zoom, turn = (rng.uniform(9, 16) / (high - low).max(), rng.uniform(-0.5, 0.5)) if small else (1, 0)
+        piece = others[rng.integers(len(others))]
+        low, high = drawing.boxes([piece])[0].reshape(2, 2)
         centre = rng.uniform(4, SIDE - 4, 2)
-        piece = drawing.place(drawing.place(piece, shift=-(low + high)[::-1] / 2), zoom, turn, centre[::-1])
-        parts = [other for other in pieces if other.kind]
-        free = not parts or np.abs(drawing.boxes(parts).reshape(-1, 2, 2).mean(1) - centre).max(1).min() > 9
-        if free if piece[0].kind else alone:
-            pieces += piece
-    if alone:  # bodies behind, then large parts, then small ones
-        pieces.sort(key=lambda piece: (piece.kind is not None, -np.ptp(drawing.boxes([piece]).reshape(2, 2), 0).prod()))
-    parts = [piece for piece in pieces if piece.kind]
-    boxes = np.clip(drawing.boxes(parts), 0, SIDE) if parts else []
-    return drawing.render(background, pieces, light), centres([part.kind for part in parts], boxes)
+        piece = drawing.place([piece], shift=(centre - (low + high) / 2)[::-1])
+        if not piece[0].kind:
+            bodies += piece
+        elif not parts or np.abs(drawing.boxes(parts).reshape(-1, 2, 2).mean(1) - centre).max(1).min() > 10:
+            parts += piece
+    parts.sort(key=lambda part: -np.ptp(drawing.boxes([part]).reshape(2, 2), 0).prod())  # small ones in front
+    low, high = np.split(np.clip(drawing.boxes(parts), 0, SIDE), 2, 1) if parts else np.empty((2, 0, 2))
+    boxes = np.hstack([np.floor(low), np.ceil(high)])
+    return drawing.render(background, bodies + parts, light), centres([part.kind for part in parts], boxes)
 
 
 def centres(kinds, boxes):
