@@ -110,7 +110,8 @@ def test_pictures_come_while_the_run_goes_on(panel, monkeypatch):
     panel.panels["samples"].observe(lambda change: seen.append(change.new), "value")
     panel.start()
     panel.wait()
-    assert len(set(seen)) == 20 + 1 and seen[0] != BLANK and seen[-1] == png(panel.result.samples)
+    assert len({bytes(picture) for picture in seen}) >= 20  # one more if the last step was not the best
+    assert seen[0] != BLANK and seen[-1] == png(panel.result.samples)
 
 
 def test_a_second_run_replaces_the_first(panel):
