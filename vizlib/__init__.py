@@ -5,6 +5,7 @@
 Importing it is immediate: what a name below needs is imported when the name is first used (PEP 562).
 """
 
+import os
 from importlib import import_module
 from sys import modules
 from types import ModuleType
@@ -34,10 +35,28 @@ __all__ = ["__version__", *_SUBMODULES, *_HOMES]
 
 def __getattr__(name):
     if name in _SUBMODULES:
-        return import_module(f"vizlib.{name}")
+        return _module(name)
     if name in _HOMES:
-        return getattr(import_module(f"vizlib.{_HOMES[name]}"), name)
+        return getattr(_module(_HOMES[name]), name)
     raise AttributeError(f"module 'vizlib' has no attribute {name!r}")
+
+
+def _module(name):
+    """Import a file of the package; what TensorFlow's libraries note as they load is not for the user of a notebook.
+
+    They write it to file descriptor 2 whatever TF_CPP_MIN_LOG_LEVEL says; exceptions pass as ever.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" in modules:
+        return import_module(f"vizlib.{name}")
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        return import_module(f"vizlib.{name}")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def __dir__():

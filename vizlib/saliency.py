@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from vizlib.backend import compiled, value_and_gradient
+from vizlib.backend import value_and_gradient
 from vizlib.images import as_images
 from vizlib.network import SCORES
 
@@ -52,9 +52,9 @@ def saliency(net, images, layer, neuron, rule="gradient"):
         values = features(images)[layer][(slice(None), *index)]
         return ops.sum(values), values
 
-    gradient = compiled(lambda images: value_and_gradient(activation)(images)[1])
+    gradient = value_and_gradient(activation)  # not compiled: it runs once, and tracing takes longer than running
     batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-    return np.concatenate([ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch))) for batch in batches])
+    return np.concatenate([ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch))[1]) for batch in batches])
 
 
 def _index(net, layer, neuron, shape):
