@@ -64,7 +64,7 @@ def collecting(net):
 
 
 def saliency(net):
-    """`saliency` under the guided rule, compiled anew at each call, against `predict` of the same activations."""
+    """`saliency` under the guided rule, a gradient, against `predict` of the same activations, forward alone."""
     images = viz.load_images("partworld", "cat", 64)
     return in_turns(
         lambda: viz.saliency(net, images, LAYER, 0, "guided"),
@@ -80,7 +80,7 @@ def main():
         ("one step of reconstruct, 1 image, to one gradient", loop(net, 1)),
         ("one step of reconstruct, 8 images, to one gradient", loop(net, 8)),
         (f"collect {IMAGES} images, to predict", collecting(net)),
-        ("guided saliency of 64 images and compiling it, to predict", saliency(net)),
+        ("guided saliency of 64 images, to predict", saliency(net)),
     ):
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
 
