@@ -12,6 +12,7 @@ from vizlib.terms import ClassScore, Distance, SquaredNorm, priors
 
 NORM = 0.002  # weight of the squared norm beside the score
 
+
 def reconstruct(
     net, targets, layer, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
 ):
@@ -47,13 +48,13 @@ def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None,
 
     Raises ValueError, listing the classes, for an unknown class.
     """
-    index, size = net.class_index(class_name), net.image_size
-    start = saliency(net, Unbounded(size).image(Unbounded(size).start(1, seed)), SCORES, index)
-    terms = [1 / np.linalg.norm(start) * ClassScore(index), NORM * SquaredNorm()]
+    index, canvas = net.class_index(class_name), Unbounded(net.image_size)
+    gradient = saliency(net, canvas.image(canvas.start(1, seed)), SCORES, index)
+    terms = [1 / np.linalg.norm(gradient) * ClassScore(index), NORM * SquaredNorm()]
+    rule, jitter = gradient_descent(0.2), 0
     if tuned:
-        result = optimize(net, terms, Pixels(size, blur=1.0), n, steps, seed, adam(), 4, callback, progress)
-    else:
-        result = optimize(net, terms, Unbounded(size), n, steps, seed, gradient_descent(0.2), 0, callback, progress)
+        canvas, rule, jitter = Pixels(net.image_size, blur=1.0), adam(), 4
+    result = optimize(net, terms, canvas, n, steps, seed, rule, jitter, callback, progress)
     return _with(result, method="simonyan", class_name=class_name, tuned=tuned)
 
 

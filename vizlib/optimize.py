@@ -61,9 +61,9 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
 
     canvas: where the images live, one of `vizlib.canvas`. rule: an update rule, (start, update); `adam()` if None.
     jitter: the largest shift in pixels by which the images are moved before the network sees them, drawn anew at
-    each step; one number or one for each step. callback(step, images, losses): called at each
-    step with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the
-    notebook's stop button) ends it too, with a warning; the result then holds the best so far.
+    each step; one number or one for each step. callback(step, images, losses): called at each step with the images
+    and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the notebook's stop button)
+    ends it too, with a warning; the result then holds the best so far.
 
     Returns a `Result`; the same arguments give the same images. Raises FloatingPointError, which names the term, as
     soon as a loss or a gradient is not finite.

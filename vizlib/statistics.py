@@ -95,24 +95,15 @@ class PCAGaussian:
         return model
 
 
-class LocalGaussian:
-    """A Gaussian around each real activation, of its nearest neighbours: a mixture of PCA Gaussians that overlap.
+class _RealMixture:
+    """What samplers share that keep real activations and draw weighted sums of a few of them.
 
-    One Gaussian for a whole class lies between poses as well as at them, and draws ghosts. A draw here picks a real
-    activation at random and comes from the PCA Gaussian of the n_neighbours activations nearest to it, itself among
-    them, all components kept (mixtures of principal component analysers: Tipping & Bishop 1999).
-
-    rectify: whether samples pass through a ReLU. Fitted: `values_` float32 (n, ...), `n_samples_seen_`.
+    Fitted: `values_` float32 (n, ...), `n_samples_seen_`.
     """
 
-    def __init__(self, n_neighbours=16, rectify=False):
-        self.n_neighbours = n_neighbours
-        self.rectify = rectify
-
     def fit(self, X):
-        """Keep X: float (n, ...), an array or an h5py dataset. ValueError unless 2 ≤ n_neighbours ≤ n."""
-        if not 2 <= self.n_neighbours <= len(X):
-            raise ValueError(f"expected n_neighbours from 2 to the {len(X)} samples; received {self.n_neighbours}.")
+        """Keep X: float (n, ...), an array or an h5py dataset. Raises ValueError for too few samples."""
+        self._check(len(X))
         self.values_ = np.asarray(X, "float32")
         self.n_samples_seen_ = len(X)
         return self
@@ -120,18 +111,41 @@ class LocalGaussian:
     def sample(self, n, seed=0):
         """Draw n activations: float32 (n, ...)."""
         rng = np.random.default_rng(seed)
-        flat = self.values_.reshape(len(self.values_), -1)
         draws = np.empty((n, *self.values_.shape[1:]), "float32")
         for draw in draws:
-            distances = np.linalg.norm(flat - flat[rng.integers(len(flat))], axis=1)
-            near = self.values_[np.argsort(distances, kind="stable")[: self.n_neighbours]]
-            noise = rng.standard_normal(self.n_neighbours)
-            weights = 1 / self.n_neighbours + (noise - noise.mean()) / np.sqrt(self.n_neighbours - 1)
-            draw[...] = np.tensordot(weights.astype("float32"), near, axes=1)
+            chosen, weights = self._choose(rng)
+            draw[...] = np.tensordot(weights.astype("float32"), self.values_[chosen], axes=1)
         return _finish(draws, self.rectify)
 
 
-class BootstrapMix:
+class LocalGaussian(_RealMixture):
+    """A Gaussian around each real activation, of its nearest neighbours: a mixture of PCA Gaussians that overlap.
+
+    One Gaussian for a whole class lies between poses as well as at them, and draws ghosts. A draw here picks a real
+    activation at random and comes from the PCA Gaussian of the n_neighbours activations nearest to it, itself among
+    them, all components kept (mixtures of principal component analysers: Tipping & Bishop 1999).
+
+    n_neighbours: at least 2. rectify: whether samples pass through a ReLU. Fitted: `values_` float32 (n, ...),
+    `n_samples_seen_`.
+    """
+
+    def __init__(self, n_neighbours=16, rectify=False):
+        self.n_neighbours = n_neighbours
+        self.rectify = rectify
+
+    def _check(self, n):
+        if not 2 <= self.n_neighbours <= n:
+            raise ValueError(f"expected n_neighbours from 2 to the {n} samples; received {self.n_neighbours}.")
+
+    def _choose(self, rng):
+        flat = self.values_.reshape(len(self.values_), -1)
+        distances = np.linalg.norm(flat - flat[rng.integers(len(flat))], axis=1)
+        noise = rng.standard_normal(self.n_neighbours)
+        weights = 1 / self.n_neighbours + (noise - noise.mean()) / np.sqrt(self.n_neighbours - 1)
+        return np.argsort(distances, kind="stable")[: self.n_neighbours], weights
+
+
+class BootstrapMix(_RealMixture):
     """Weighted means of a few real activations: little new, but every draw keeps close to the data.
 
     n_mixed: how many different ones go into a draw, with random Dirichlet weights. rectify: whether samples pass
@@ -144,23 +158,13 @@ class BootstrapMix:
         self.n_mixed = n_mixed
         self.rectify = rectify
 
-    def fit(self, X):
-        """Keep X: float (n, ...), an array or an h5py dataset. Raises ValueError for fewer than n_mixed samples."""
-        if len(X) < self.n_mixed:
-            raise ValueError(f"expected at least the {self.n_mixed} samples that are mixed; received {len(X)}.")
-        self.values_ = np.asarray(X, "float32")
-        self.n_samples_seen_ = len(X)
-        return self
+    def _check(self, n):
+        if n < self.n_mixed:
+            raise ValueError(f"expected at least the {self.n_mixed} samples that are mixed; received {n}.")
 
-    def sample(self, n, seed=0):
-        """Draw n activations: float32 (n, ...)."""
-        rng = np.random.default_rng(seed)
-        draws = np.empty((n, *self.values_.shape[1:]), "float32")
-        for draw in draws:
-            chosen = np.sort(rng.choice(len(self.values_), self.n_mixed, replace=False))
-            weights = rng.dirichlet(np.full(self.n_mixed, self.CONCENTRATION)).astype("float32")
-            draw[...] = np.tensordot(weights, self.values_[chosen], axes=1)
-        return _finish(draws, self.rectify)
+    def _choose(self, rng):
+        chosen = np.sort(rng.choice(len(self.values_), self.n_mixed, replace=False))
+        return chosen, rng.dirichlet(np.full(self.n_mixed, self.CONCENTRATION))
 
 
 class ImageStatistics:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from vizlib.canvas import MEAN_COLOUR
 from vizlib.network import SCORES
 from vizlib.statistics import colour_composition, edge_sharpness, total_variation
 
@@ -70,7 +71,7 @@ class ClassScore(Term):
 class SquaredNorm(Term):
     """‖x − mean‖², summed over pixels and colours: the regulariser of Simonyan et al. 2013. mean: RGB in [0, 1]."""
 
-    mean: tuple = (0.485, 0.456, 0.406)
+    mean: tuple = tuple(MEAN_COLOUR.tolist())
 
     def measure(self, activations):
         return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
