@@ -1,0 +1,116 @@
+"""Quilting: what is made of real patches, where they come from, and what a draw keeps of itself."""
+
+import numpy as np
+import pytest
+
+from vizlib.statistics import PCA, LocalGaussian, QuiltedGaussian, QuiltedPair, quilted
+
+
+def test_an_activation_is_the_quilt_of_itself():
+    sources = np.random.default_rng(0).normal(size=(4, 16, 16, 3))
+    np.testing.assert_allclose(quilted(sources[2], sources)[0], sources[2], atol=1e-12)
+
+
+def test_halves_of_two_activations_and_noise_become_the_halves():
+    """More than a patch away from the seam, every position is that of the activation it was taken from."""
+    rng = np.random.default_rng(1)
+    sources = rng.normal(size=(5, 16, 16, 4))
+    draw = np.concatenate([sources[1, :, :8], sources[3, :, 8:]], axis=1)
+    found, used = quilted(draw + rng.normal(size=draw.shape, scale=0.2), sources)
+    np.testing.assert_allclose(found[:, :5], draw[:, :5], atol=1e-12)
+    np.testing.assert_allclose(found[:, 11:], draw[:, 11:], atol=1e-12)
+    assert np.all(used[:, :5] == 1) and np.all(used[:, 11:] == 3)
+
+
+def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
+    image = np.random.default_rng(2).normal(size=(16, 22, 4))
+    one, three = (image[:, start : start + 16] for start in (4, 6))
+    found, _ = quilted(image[:, 3:19], one[None])
+    np.testing.assert_allclose(found[3:-3, 4:-4], image[3:-3, 7:15], atol=1e-12)
+    apart = quilted(image[:, 3:19], three[None])[0][3:-3, 4:-4] - image[3:-3, 7:15]
+    assert np.abs(apart).mean() > 0.3
+
+
+def test_every_position_is_a_mean_of_patches_of_the_sources():
+    """On sources that are 0 and 1 the quilt is made of ninths, as 3 × 3 patches overlap at each position."""
+    rng = np.random.default_rng(3)
+    sources = rng.integers(0, 2, size=(3, 12, 12, 2)).astype(float)
+    found, _ = quilted(rng.random((12, 12, 2)), sources)
+    np.testing.assert_allclose(9 * found, np.round(9 * found), atol=1e-9)
+
+
+def test_the_sampler_quilts_what_the_local_gaussian_draws():
+    """Of images that are bright on one side of an edge, means of neighbours are grey near it, and quilts hardly."""
+    rng = np.random.default_rng(4)
+    values = np.full((120, 16, 16, 1), -0.1, "float32")
+    for image, column in zip(values, rng.integers(3, 13, 120), strict=True):
+        image[:, column:] = 1
+    local, quilts = (kind(n_neighbours=60, rectify=True).fit(values).sample(8, seed=5) for kind in
+                     (LocalGaussian, QuiltedGaussian))
+    grey = [np.mean((x > 0.1) & (x < 0.9)) for x in (local, quilts)]
+    assert quilts.shape == local.shape and quilts.dtype == np.float32 and quilts.min() >= 0
+    assert grey[1] < 0.6 * grey[0]
+    again = QuiltedGaussian(n_neighbours=60, rectify=True).fit(values).sample(8, seed=5)
+    np.testing.assert_array_equal(again, quilts)
+
+
+def test_layers_without_positions_are_drawn_as_by_the_local_gaussian():
+    values = np.random.default_rng(6).normal(size=(40, 10)).astype("float32")
+    one, other = (kind(8).fit(values).sample(3, seed=1, temperature=0.5) for kind in (LocalGaussian, QuiltedGaussian))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_draws_that_are_copies_of_what_was_shown_are_told():
+    """Of two images that are left, one alone has anything in common with a draw."""
+    values = np.random.default_rng(7).normal(size=(3, 16, 16, 3)).astype("float32")
+    model = QuiltedGaussian(n_neighbours=2).fit(values)
+    with pytest.warns(UserWarning, match="received [0-9]+% of their patches from one"):
+        model.sample(4, temperature=0.6)
+
+
+def test_what_is_left_out_is_not_used():
+    """Each draw at temperature 0 is the mean of three equal activations; its quilt is made of the others."""
+    groups = np.arange(12) // 3
+    values = np.random.default_rng(8).normal(size=(4, 8, 8, 2)).astype("float32")[groups]
+    values[:, 0, 0, 0] += groups * 100
+    drawn = LocalGaussian(3).fit(values).sample(8, temperature=0)
+    quilts = QuiltedGaussian(3).fit(values).sample(8, temperature=0)
+    apart = np.abs(drawn[:, None] - values[None]).max(axis=(2, 3, 4))
+    assert apart.min(axis=1).max() < 1e-2  # each is one of the activations
+    assert np.abs(quilts - drawn).max(axis=(1, 2, 3)).min() > 1
+
+
+def pair(seed, n=30):
+    """Two layers on the same images, the lower with twice the positions."""
+    rng = np.random.default_rng(seed)
+    upper, lower = (rng.normal(size=(n, *shape)).astype("float32") for shape in ((8, 8, 3), (16, 16, 2)))
+    return upper, lower, QuiltedPair(PCA().fit(lower), PCA().fit(upper))
+
+
+def test_below_a_real_activation_is_what_went_with_it():
+    upper, lower, model = pair(0)
+    for i in range(5):
+        np.testing.assert_allclose(model.below(upper[i]), lower[i], atol=1e-4)
+
+
+def test_below_two_halves_are_the_halves_that_went_with_them():
+    upper, lower, model = pair(1)
+    below = model.below(np.concatenate([upper[4, :, :4], upper[9, :, 4:]], axis=1))
+    np.testing.assert_allclose(below[:, :4], lower[4, :, :4], atol=1e-4)
+    np.testing.assert_allclose(below[:, -4:], lower[9, :, -4:], atol=1e-4)
+
+
+def test_below_what_has_moved_is_what_has_moved_twice_as_far():
+    upper, lower, model = pair(2, n=16)
+    below = model.below(np.roll(upper[7], 1, axis=1))
+    np.testing.assert_allclose(below[4:-4, 6:-4], lower[7, 4:-4, 4:-6], atol=1e-4)
+
+
+def test_a_pair_of_layers_that_do_not_fit_is_refused():
+    upper, lower, model = pair(3)
+    with pytest.raises(ValueError, match="expected two models of the same images; received 30 and 29"):
+        QuiltedPair(PCA().fit(lower), PCA().fit(upper[1:]))
+    with pytest.raises(ValueError, match="expected layers with positions; received"):
+        QuiltedPair(PCA().fit(lower), PCA().fit(upper.reshape(30, -1)))
+    with pytest.raises(ValueError, match="expected activations of shape"):
+        model.below(upper[0, :4])

@@ -1,0 +1,133 @@
+"""Activations with the marginal distribution of every unit as it is, zeros included, and Gaussian in between."""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from vizlib.statistics.gaussian import PCAGaussian
+from vizlib.statistics.pca import COMPONENT_BYTES, generator
+from vizlib.statistics.streaming import blocks
+
+LEVELS = 64  # of the quantiles that are kept of each unit
+
+
+class GaussianCopula:
+    """A Gaussian copula: normal scores of every unit, their PCA, and back through the quantiles of each unit.
+
+    The smallest value of a unit is an atom: after a ReLU the zeros, of which a Gaussian knows nothing. Its scores are
+    spread at random below the threshold that leaves as many below, which weakens correlations. A score drawn from the
+    leading components is scaled to unit variance, so that each unit keeps its distribution: quantiles, share of zeros,
+    largest value.
+
+    n_components: of the scores; None for a fifth of the samples. rectify: whether X is from before a ReLU that belongs
+    to it. Quantiles are then of what comes after, but scores of what comes before, where zeros are not all alike.
+
+    Fitted: `scores_`, a `PCAGaussian`; `atom_` float32 (p,), its share `atom_share_` float64 (p,), and `quantiles_`
+    float32 (q, p), evenly spaced ones of the values above it; `shape_`; `n_samples_seen_`.
+    """
+
+    def __init__(self, n_components=None, rectify=False):
+        self.n_components = n_components
+        self.rectify = rectify
+
+    def fit(self, X):
+        """Fit on X: float (n, ...), as `PCA.fit` takes it, and with its errors."""
+        self.scores_ = PCAGaussian(self.n_components).fit(_Scores(X))
+        p, n = self.scores_.mean_.size, len(X)
+        self.atom_, self.atom_share_ = np.empty(p, "float32"), np.empty(p)
+        self.quantiles_ = np.empty((max(2, min(LEVELS, COMPONENT_BYTES // (4 * p))), p), "float32")
+        levels = np.linspace(0, 1, len(self.quantiles_))[:, None]
+        for columns, values in blocks(X):
+            values = np.sort(np.maximum(values, 0) if self.rectify else values, axis=0)
+            self.atom_[columns] = values[0]
+            count = (values == values[0]).sum(axis=0)
+            self.atom_share_[columns] = count / n
+            position = np.minimum(count + levels * (n - 1 - count), n - 1)
+            below = position.astype(int)
+            low, high = (np.take_along_axis(values, i, axis=0) for i in (below, np.minimum(below + 1, n - 1)))
+            self.quantiles_[:, columns] = low + (position - below) * (high - low)
+        return self
+
+    @property
+    def shape_(self):
+        return self.scores_.shape_
+
+    @property
+    def n_samples_seen_(self):
+        return self.scores_.n_samples_seen_
+
+    def sample(self, n, seed=0, temperature=1.0):
+        """Draw n ≥ 1 activations: float32 (n, *shape_).
+
+        temperature ≥ 0: scales the scores; 0 gives the median of every unit. Raises ValueError for others.
+        """
+        model = self.scores_
+        draw = model._draw(n, generator(n, seed, temperature), temperature).astype("float32")
+        components = model.components_[: model.n_components_]
+        variances = model.explained_variance_[: len(components)].astype("float32")
+        deviation = np.sqrt(variances @ components**2)
+        scores = draw @ components / np.where(deviation > 0, deviation, 1)
+        return self._back(ndtr(scores)).reshape(n, *self.shape_)
+
+    def _back(self, ranks):
+        """The values (n, p) float32 at ranks in [0, 1]."""
+        spread = np.maximum(1 - self.atom_share_, 1e-12)  # nothing is above where it is 0
+        position = np.clip((ranks - self.atom_share_) / spread, 0, 1) * (len(self.quantiles_) - 1)
+        below = np.minimum(position.astype(int), len(self.quantiles_) - 2)
+        low, high = (np.take_along_axis(self.quantiles_, i, axis=0) for i in (below, below + 1))
+        values = low + (position - below) * (high - low)
+        return np.where(ranks < self.atom_share_, self.atom_, values).astype("float32")
+
+    def state(self):
+        """All that a fitted model is, as {name: array or number}: the state of `scores_`, and the quantiles."""
+        own = {name: getattr(self, name) for name in ("rectify", "atom_", "atom_share_", "quantiles_")}
+        return self.scores_.state() | own
+
+    @classmethod
+    def from_state(cls, state, **parameters):
+        """The model of a `state`; ValueError if parts are missing, do not fit together or cannot be."""
+        missing = {"atom_", "atom_share_", "quantiles_"} - set(state)
+        if missing:
+            raise ValueError(f"expected a whole state; received one without {', '.join(sorted(missing))}.")
+        model = cls(rectify=bool(state.get("rectify")), **parameters)
+        model.scores_ = PCAGaussian.from_state(state | {"rectify": False}, n_components=model.n_components)
+        model.atom_ = np.asarray(state["atom_"], "float32")
+        model.atom_share_ = np.asarray(state["atom_share_"], "float64")
+        model.quantiles_ = np.asarray(state["quantiles_"], "float32")
+        p, q = model.scores_.mean_.size, len(np.atleast_1d(model.quantiles_))
+        shapes = model.atom_.shape, model.atom_share_.shape, model.quantiles_.shape
+        if q < 2 or shapes != ((p,), (p,), (q, p)):
+            raise ValueError(f"expected atoms, shares and at least 2 quantiles of {p} units; received shapes {shapes}.")
+        if not all(np.isfinite(value).all() for value in (model.atom_, model.quantiles_)):
+            raise ValueError("expected finite atoms and quantiles; received some that are not.")
+        if not ((model.atom_share_ >= 0) & (model.atom_share_ <= 1)).all():
+            raise ValueError(f"expected shares from 0 to 1; received {model.atom_share_}.")
+        return model
+
+
+class _Scores:
+    """The normal scores of the units of X, those of an atom in random order, a block of columns at a time."""
+
+    def __init__(self, X):
+        self.X, self.shape = X, X.shape
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, key):
+        values = np.asarray(self.X[key])
+        if not np.isfinite(values).all():
+            return values  # for the one check that there is
+        start, stop, _ = key[1].indices(self.shape[1])
+        # A seed for each row of features: the same scores whatever block they are asked for in.
+        ties = np.stack([_uniform(i, (len(values), *values.shape[2:])) for i in range(start, stop)], axis=1)
+        atom = values.min(axis=0)
+        order = np.argsort(np.where(values == atom, atom - ties, values), axis=0)
+        ranks = np.empty(values.shape)
+        steps = np.arange(0.5, len(values)).reshape(-1, *(1,) * (values.ndim - 1)) / len(values)
+        np.put_along_axis(ranks, order, np.broadcast_to(steps, values.shape), axis=0)
+        constant = values.max(axis=0) == atom
+        return ndtri(np.where(constant, 0.5, ranks))
+
+
+def _uniform(seed, shape):
+    return np.random.default_rng(seed).random(shape, "float32")

@@ -1,0 +1,144 @@
+"""Quilting: activations put together from patches of real ones, at one layer and at the layers below it."""
+
+import warnings
+from itertools import product
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from vizlib.statistics.pca import generator
+from vizlib.statistics.samplers import LocalGaussian
+
+COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
+LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
+NEIGHBOURS = 16
+ROUNDS = 4  # how often patches are sought and their mean is taken
+
+
+class QuiltedGaussian(LocalGaussian):
+    """A `LocalGaussian` whose draws are put together anew from patches of the activations around them.
+
+    A mean of neighbours blurs what lies in a different place in each of them: eyes, mouths, wheels. Each patch of a
+    draw is therefore replaced by the nearest patch of activations near to it, a little moved if need be, and where
+    patches overlap their mean is taken: close together, things are as in a real image, and further apart as in the
+    Gaussian. The three activations nearest to the draw are left out, so that it is no copy. Patches of images were
+    quilted by Efros & Freeman 2001, of activations by Li & Wand 2016; the rounds of search and mean are those of Wexler
+    et al. 2007. Layers without positions are drawn as by `LocalGaussian`.
+
+    Among images that are few or very unlike each other the nearest patches are mostly those of one, of which the draw
+    is then nearly a copy. `sample` warns of it; `LocalGaussian` does not copy.
+    """
+
+    def __init__(self, n_neighbours=NEIGHBOURS, rectify=False):
+        super().__init__(n_neighbours, rectify)
+
+    def sample(self, n, seed=0, temperature=1.0):
+        """As of every sampler; warns where on average most patches of a draw are those of one activation."""
+        draws = self._draw(n, generator(n, seed, temperature), temperature)
+        if len(self.shape_) < 3:
+            return self.inverse_transform(draws)
+        quilts, shares = zip(*(self._quilted(draw) for draw in draws), strict=True)
+        if (share := np.mean(shares)) > COPY:
+            warnings.warn(
+                f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
+                "one: they are nearly copies of it. Show more images, or use LocalGaussian.",
+                stacklevel=2,
+            )
+        return np.maximum(quilts, 0) if self.rectify else np.stack(quilts)
+
+    def _quilted(self, draw):
+        """The quilt of a draw, and the share of its patches that come from one activation, the most used."""
+        sources = self._restored(self.coordinates_[_near(self, draw, self.n_neighbours, LEFT_OUT)])
+        quilt, origins = quilted(self._restored(draw[None])[0], sources)
+        return quilt, np.bincount(origins.ravel()).max() / origins.size
+
+
+class QuiltedPair:
+    """Two layers on the same images, to put together the lower one under a quilt of the upper.
+
+    Where the upper activation is as in a patch of a real one, the lower is as under that patch: the image analogies of
+    Hertzmann et al. 2001 between layers. Details that the upper layer does not tell are those that went with it.
+
+    lower, upper: fitted `PCA`s, or samplers, of the same images in the same order, of layers with positions. Raises
+    ValueError for others.
+    """
+
+    def __init__(self, lower, upper):
+        if lower.n_samples_seen_ != upper.n_samples_seen_:
+            received = f"{lower.n_samples_seen_} and {upper.n_samples_seen_}"
+            raise ValueError(f"expected two models of the same images; received {received} images.")
+        if {len(lower.shape_), len(upper.shape_)} != {3}:
+            raise ValueError(f"expected layers with positions; received {lower.shape_} and {upper.shape_}.")
+        self.lower, self.upper = lower, upper
+
+    def below(self, upper):
+        """The lower activation, float32 (*lower.shape_), under an upper one, float (*upper.shape_).
+
+        Both are as the models were fitted: before the ReLU where their `rectify` is true. Raises ValueError for an
+        upper activation of another shape.
+        """
+        near = _near(self.upper, self.upper.transform(np.asarray(upper)[None])[0], NEIGHBOURS)
+        real, under = (model._restored(model.coordinates_[near]) for model in (self.upper, self.lower))
+        return _put_together(_nearest_patches(upper, real), under, 1)
+
+
+def quilted(draw, sources):
+    """An activation (h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to its own.
+
+    Also returns the source of the patch at each position, int (h, w). Patches are compared over a quarter of the
+    layer's height; they may come from up to a sixteenth of it away, at least one position.
+    """
+    for _ in range(ROUNDS):
+        found = _nearest_patches(draw, sources)
+        draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
+    return draw, found[0]
+
+
+def _near(model, point, n, left_out=0):
+    """Which n samples of a model are nearest to a point in the coordinates, but for so many if there are enough."""
+    order = np.argsort(np.linalg.norm(model.coordinates_ - point, axis=1), kind="stable")
+    return order[min(left_out, max(0, len(order) - n)) :][:n]
+
+
+def _nearest_patches(draw, sources):
+    """For each position the source of the nearest patch, and how far down and right of it that lies: int (3, h, w)."""
+    height, width = draw.shape[:2]
+    reach = max(1, height // 16)
+    around = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
+    for down, right in _square(reach):
+        apart = around[:, reach + down :, reach + right :][:, :height, :width] - draw
+        apart = uniform_filter(np.einsum("mhwc,mhwc->mhw", apart, apart), (0, *[_side(height)] * 2), mode="nearest")
+        nearer = apart.min(axis=0) < least
+        least[nearer] = apart.min(axis=0)[nearer]
+        found[0][nearer] = apart.argmin(axis=0)[nearer]
+        found[1:, nearer] = np.array([down, right])[:, None]
+    return found
+
+
+def _put_together(found, sources, reach):
+    """The mean of the patches found (3, h, w) up to `reach` positions away, as (H, W, channels).
+
+    sources: (m, H, W, channels), H ≥ h and W ≥ w.
+    """
+    (height, width), (fine_height, fine_width) = found.shape[1:], sources.shape[1:3]
+    rows, columns = np.mgrid[:fine_height, :fine_width]
+    patches = []
+    for down, right in _square(reach):
+        at = _within(rows * height // fine_height + down, height), _within(columns * width // fine_width + right, width)
+        source, below, beside = found[:, *at]
+        below, beside = below * fine_height // height, beside * fine_width // width
+        patches.append(sources[source, _within(rows + below, fine_height), _within(columns + beside, fine_width)])
+    return np.mean(patches, axis=0)
+
+
+def _side(height):
+    return max(3, height // 4 | 1)
+
+
+def _square(reach):
+    return product(range(-reach, reach + 1), repeat=2)
+
+
+def _within(positions, length):
+    return np.clip(positions, 0, length - 1)
