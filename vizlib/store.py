@@ -1,250 +1,234 @@
-"""One HDF5 file of activations and of the statistics fitted on them.
+"""The store: one HDF5 file of fitted estimators, and of activations where they are kept (see `vizlib.layout`)."""
 
-    /                         attributes: format (with its version), network (SHA-256), network_name
-    /CLASS                    attributes: n_images, images_sha256
-    /CLASS/LAYER              attributes: n_collected, rectify
-    /CLASS/LAYER/values       (n_images, ...), one row for each image: float32, before the ReLU where rectify is true
-    /CLASS/LAYER/ESTIMATOR/…  the state of a fitted estimator, a dataset for each entry
-
-The layer "image" is the images themselves, uint8 where that loses nothing. Arrays are chunked, shuffled, packed (LZF)
-and carry checksums (Fletcher-32). Rows of `values` from n_collected on are not there yet.
-"""
-
-from contextlib import AbstractContextManager, contextmanager
-from math import prod
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from vizlib import statistics
+from vizlib import __version__, hdf5, journal, layout, statistics
 from vizlib.images import as_images
 
-FORMAT = "vizlib statistics, version 1"
 IMAGE = "image"
-BLOCK = 32  # images that are collected at a time; chunks never straddle two blocks
-CHUNK_BYTES = 2**20
-MAX_COMPRESSION = 100  # LZF packs zeros 88 to 1
+DEFAULT_SAMPLER = "QuiltedGaussian"
+# The state of a PCA is enough for these.
+FROM_PCA = ("PCA", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian")
+SAMPLERS = (*FROM_PCA, "GaussianCopula")
 
 
 class StatsStore(AbstractContextManager):
-    """An open file of statistics, to be used in a `with` statement.
+    """A file of statistics, to be used in a `with` statement; between two calls it is not open.
 
     path: the file. mode: "a" to read and write, making the file if there is none; "r" to read, or FileNotFoundError.
-    Raises ValueError for a file of another kind or version, or a damaged one, and so do all methods, and for a class or
-    layer that is not there or not whole yet.
+
+    Several programs can use a file at once. Each call that writes is a transaction: whenever it stops, the file is as
+    before or as after it. All methods raise ValueError for a file of another kind or version, or a damaged one, and for
+    a class or layer that is not there; TimeoutError if another program writes for longer than 10 s; OSError if the
+    disk is full.
     """
 
     def __init__(self, path, mode="a"):
         if mode not in ("r", "a"):
             raise ValueError(f"expected mode 'r' or 'a'; received {mode!r}.")
-        self.path = Path(path)
-        if mode == "r" and not self.path.is_file():
-            raise FileNotFoundError(f"expected a file of statistics, which collect() makes; found no file {path}.")
-        try:
-            self.file = h5py.File(self.path, mode)
-        except OSError as error:
-            if error.errno is not None:  # what the system refuses: no permission, no such folder, locked
-                raise
-            raise ValueError(f"expected a whole HDF5 file of statistics; {path} gave: {error}") from error
-        try:
-            self._check_file()
-        except BaseException:
-            self.close()
-            raise
-
-    def _check_file(self):
-        """Refuse another format, and, as files come from anyone, all but plain numbers in the file itself."""
-        if self.file.mode != "r" and not self.file.keys() and dict(self.file.attrs) in ({}, {"format": ""}):
-            self.file.attrs["format"] = FORMAT
-        found = self.file.attrs.get("format")
-        if not isinstance(found, str) or found != FORMAT:
-            raise ValueError(f"expected the format {FORMAT!r} in {self.path}; received {found!r}.")
-        foreign = self.file.id.links.visit(lambda name, to: name if to.type != h5py.h5l.TYPE_HARD else None, info=True)
-        foreign = foreign or self.file.visititems(_foreign_data)
-        if foreign:
-            raise ValueError(f"expected plain numbers in {self.path} itself; received links or others at {foreign!r}.")
+        self.path, self.mode, self.closed = Path(path).resolve(), mode, False
+        if not self.path.exists():
+            if mode == "r":
+                raise FileNotFoundError(f"expected a file of statistics, which collect() makes; found no file {path}.")
+            with suppress(FileExistsError), journal.replacement(self.path) as file:
+                if self.path.exists():  # another program has made it meanwhile
+                    raise FileExistsError
+                hdf5.write_attributes(file, {"format": layout.FORMAT, "vizlib": __version__, "unused": 0})
+        with self._read():
+            pass
 
     def close(self):
-        self.file.close()
+        self.closed = True
 
     def __exit__(self, *exception):
         self.close()
 
     def __repr__(self):
-        rows = [
-            f"\n  {class_name:16} {layer:16} {self.n_collected(class_name, layer)} of {self._n_images(class_name)}"
-            for class_name in (self.classes if self.file else ())
-            for layer in self.layers(class_name)
-        ]
-        return f"StatsStore({str(self.path)!r}{'' if self.file else ', closed'})" + "".join(rows)
+        if self.closed:
+            return f"StatsStore({str(self.path)!r}, closed)"
+        return f"StatsStore({str(self.path)!r})\n{self.to_dataframe().to_string(index=False, na_rep='')}"
+
+    def _repr_html_(self):
+        return None if self.closed else self.to_dataframe().to_html(index=False, na_rep="")
+
+    def to_dataframe(self):
+        """What is inside: a pandas DataFrame of a row for each layer of each class; MB are 10⁶ bytes in the file."""
+        import pandas
+
+        with self._read() as file:
+            rows = [layout.row(group) for c in file for group in layout.layers(file, c)]
+        return pandas.DataFrame(rows, columns=layout.COLUMNS).astype({"components": "Int64"})
 
     @property
     def classes(self):
         """The names of the classes."""
-        return tuple(self.file)
+        with self._read() as file:
+            return tuple(file)
 
     def layers(self, class_name):
-        """The names of the layers of a class, in the order in which they were collected; the first is "image"."""
-        return tuple(self.group(class_name))
+        """The names of the layers of a class, in the order in which they were collected."""
+        with self._read() as file:
+            return tuple(layout.open_group(file, class_name))
+
+    def n_images(self, class_name):
+        """Of how many images a class is."""
+        with self._read() as file:
+            return hdf5.attribute(layout.open_group(file, class_name), "n_images", int)
+
+    def collected(self, class_name):
+        """The layers of a class that are there for all of its images: {name: whether activations are kept}."""
+        n = self.n_images(class_name)
+        with self._read() as file:
+            groups = layout.layers(file, class_name)
+            whole = (group for group in groups if hdf5.attribute(group, "n_images", int) == n)
+            return {layout.layer_name(group): layout.open_activations(group) is not None for group in whole}
 
     def model(self, class_name, layer, estimator=None):
         """A fitted estimator of `vizlib.statistics`.
 
-        estimator: its name; None for "ImageStatistics" at the layer "image" and "PCAGaussian" at any other, which the
-        file holds. Another one, such as "BootstrapMix", is fitted here and now.
+        estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. A sampler
+        whose state the file does not hold, such as "GaussianCopula", is fitted here and now on the activations, which
+        have to be kept.
         """
-        known = ("PCAGaussian", "LocalGaussian", "BootstrapMix", *(["ImageStatistics"] if layer == IMAGE else []))
-        name = estimator or _default(layer)
-        if name not in known:
-            raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
+        name = estimator or ("ImageStatistics" if layer == IMAGE else DEFAULT_SAMPLER)
+        with self._read() as file:
+            group = layout.open_group(file, class_name, layer)
+            known = (*SAMPLERS, *(x for x in ("Moments", "ImageStatistics") if x in group))
+            if name not in known:
+                raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
+            stored = "PCA" if name in FROM_PCA else name
+            state = hdf5.read_state(hdf5.child(group, stored)) if stored in group else None
+            rectify = hdf5.attribute(group, "rectify", bool)
         kind = getattr(statistics, name)
-        values = self._values(class_name, layer)
-        if name in values.parent:
-            group = self.group(class_name, layer, name)
-            state = {key: self._load(self._dataset(group, key)) for key in group}
-            try:
-                return kind.from_state(state)
-            except (KeyError, TypeError, ValueError) as error:
-                raise self._damaged(group, error) from error
-        model = kind(rectify=True) if self._attribute(values.parent, "rectify", bool) else kind()
+        if state is None:
+            return kind(rectify=rectify).fit(self.activations(class_name, layer))
         try:
-            return model.fit(as_images(values[...]) if layer == IMAGE else values)
-        except OSError as error:
-            raise self._damaged(values, error) from error
+            return kind.from_state(state)
+        except (KeyError, TypeError, ValueError) as error:
+            at = f"/{class_name}/{layer}/{stored}"
+            raise ValueError(f"expected intact statistics in {self.path}; received, at {at}: {error!r}.") from error
+
+    def pair(self, class_name, lower, upper):
+        """The joint model of two layers, a `vizlib.statistics.LayerPair`."""
+        return statistics.LayerPair(*(self.model(class_name, layer, "PCA") for layer in (lower, upper)))
+
+    def sample(self, class_name, layers, n=4, seed=0, temperature=1.0):
+        """Draw activations of layers that belong together: {layer: float32 (n, ...)}, as `reconstruct` takes them.
+
+        layers: their names, deep to shallow. The first is drawn by the default sampler, each other put together under
+        the one before (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no positions. seed,
+        temperature: as of samplers. Raises ValueError for a class or layer that is not there.
+        """
+        drawn, above = {}, None
+        for i, layer in enumerate(layers):
+            model = self.model(class_name, layer)
+            rectify, model.rectify = model.rectify, False  # layers were fitted together before the ReLU
+            if above is None:
+                values = model.sample(n, seed, temperature)
+            elif {len(model.shape_), len(above.shape_)} == {3}:
+                values = np.stack([statistics.QuiltedPair(model, above).below(value) for value in values])
+            else:
+                pair = statistics.LayerPair(model, above)
+                draws = (pair.sample_given(v, 1, [seed, i, j], temperature) for j, v in enumerate(values))
+                values = np.concatenate(list(draws))
+            drawn[layer], above = np.maximum(values, 0) if rectify else values, model
+        return drawn
 
     def activations(self, class_name, layer):
-        """What was collected: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
-        values = self._load(self._values(class_name, layer))
+        """What was kept: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
+        with self._read() as file:
+            group = layout.open_group(file, class_name, layer)
+            values = layout.open_activations(group)
+            if values is None:
+                raise ValueError(
+                    f"expected activations of {layer!r} of {class_name!r}, which collect(…, keep_activations=True) "
+                    f"keeps; received {self.path}, which has {', '.join(group)}."
+                )
+            values = values[()]
         return as_images(values) if layer == IMAGE else values
 
-    def delete(self, class_name, layer=None):
-        """Remove a class, or one layer of it. The file keeps its size, and uses the room again."""
-        names = [class_name] if layer is None else [class_name, layer]
-        del self.group(*names).parent[names[-1]]
-
     def check_network(self, net):
-        """Raise ValueError unless the statistics are of this very network: layers, weights and preprocessing."""
-        expected = self._attribute(self.file, "network", str)
-        if expected != net.fingerprint:
-            raise ValueError(
-                f"expected the network that {self.path} was collected with, {self.file.attrs.get('network_name')!r} "
-                f"of fingerprint {expected[:12]}; received {net.model.name!r} of fingerprint {net.fingerprint[:12]}."
-            )
+        """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
+        with self._read() as file:
+            layout.check_network(file, layout.network(net))
 
-    def group(self, *names):
-        """The HDF5 group of a class, of a layer of a class, or of an estimator of a layer."""
-        group = self.file
-        for kind, name in zip(("class", "layer", "estimator"), names, strict=False):
-            if _checked(name) not in group:
-                known = ", ".join(group) or "none"
-                raise ValueError(f"expected a {kind} of {self.path}{group.name} ({known}); received {name!r}.")
-            group = self._child(group, name, h5py.Group)
-        return group
+    def new_class(self, net, class_name, n_images, images_sha256):
+        """Make room for a class of n_images images, of which `images_sha256` is the hash, or see that it is there.
 
-    # For `collect`: an interrupt at any point leaves a file that the same call completes.
+        Raises ValueError for a network other than that of the classes that are there, and for a class of this name of
+        other images.
+        """
+        with self._write() as file:
+            layout.set_network(file, layout.network(net))
+            layout.make_class(file, class_name, {"n_images": n_images, "images_sha256": images_sha256})
+
+    def put(self, class_name, layer, states, attributes, activations=None):
+        """Write the statistics of a layer, in the place of those that are there.
+
+        states: {name of estimator: its `state()`}. attributes: {name: str or number}, "n_images" and "rectify" among
+        them; versions of libraries and the time are added. activations: what to keep of them, something with a shape,
+        a dtype and blocks of rows `activations[a:b]`. Raises ValueError unless they are of all images of the class.
+        """
+        received = {attributes["n_images"], *([] if activations is None else activations.shape[:1])}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        attributes = layout.versions() | {"time": now} | attributes
+        with self._write() as file:
+            group = layout.open_group(file, class_name)
+            expected = hdf5.attribute(group, "n_images", int)
+            if received != {expected}:
+                raise ValueError(f"expected {layer!r} of {expected} images of {class_name!r}; received {received}.")
+            layout.make_layer(group, layer, states, attributes, activations)
+
+    def delete(self, class_name, layer=None):
+        """Remove a class, or one layer of it."""
+        names = [class_name] if layer is None else [class_name, layer]
+        with self._write() as file:
+            del layout.open_group(file, *names).parent[names[-1]]
+
+    def merge(self, other):
+        """Copy the classes and layers of another store that this one lacks: all of them or, if that fails, none.
+
+        Raises ValueError if it is of another network, or has a class of the same name of other images.
+        """
+        if other.path == self.path or not other.classes:
+            return
+        with other._read() as theirs, self._write() as ours:
+            layout.set_network(ours, hdf5.attributes(theirs))
+            for class_name in theirs:
+                layout.copy_class(ours, theirs, class_name)
 
     @contextmanager
-    def new_group(self, *names):
-        """A new group for the `with` block, which gets its name when the block ends well: it is whole or not there."""
-        parent, name = self.group(*names[:-1]), _checked(names[-1])
-        group = parent.create_group(None, track_order=True)
-        yield group
-        parent[name] = group
+    def _read(self):
+        self._check_open()
+        with hdf5.intact(self.path), journal.reading(self.path) as file:
+            layout.check_format(file)
+            yield file
 
-    def n_collected(self, class_name, layer):
-        """Of how many images of a class a layer has been collected."""
-        layers = self.group(class_name)
-        return self._attribute(self.group(class_name, layer), "n_collected", int) if layer in layers else 0
+    @contextmanager
+    def _write(self):
+        """A transaction. When more than half of the file is room that nothing uses, the file is written anew."""
+        self._check_open()
+        if self.mode == "r":
+            raise ValueError(f"expected a store opened with mode 'a'; received {self.path} opened with mode 'r'.")
+        with hdf5.intact(self.path), journal.transaction(self.path) as file:
+            layout.check_format(file)
+            yield file
+            unused = hdf5.attribute(file, "unused", int) + file.id.get_freespace()
+            hdf5.write_attributes(file, {"unused": unused})
+        if unused > max(self.path.stat().st_size // 2, 2**20):
+            with suppress(OSError):  # a full disk, or another writer: the transaction stands, and the next tries again
+                self._rewrite()
 
-    def write(self, class_name, layer, start, block, rectify):
-        """Write the values of images start, start + 1, …: the rows of block, float32 or uint8."""
-        if layer not in self.group(class_name):
-            with self.new_group(class_name, layer) as group:
-                group.attrs.update({"rectify": rectify, "n_collected": 0})
-                _create(group, "values", (self._n_images(class_name), *block.shape[1:]), block.dtype)
-        group = self.group(class_name, layer)
-        self._child(group, "values", h5py.Dataset)[start : start + len(block)] = block
-        group.attrs.modify("n_collected", start + len(block))  # in place, so that it is there at any time
-        self.file.flush()
+    def _rewrite(self):
+        with hdf5.intact(self.path), journal.replacement(self.path) as new, journal.reading(self.path) as old:
+            hdf5.write_attributes(new, hdf5.attributes(old) | {"unused": 0})
+            for class_name in old:
+                old.copy(class_name, new)
 
-    def keep_model(self, class_name, layer):
-        """Fit the default estimator and write it, unless it is there."""
-        name = _default(layer)
-        if name in self.group(class_name, layer):
-            return
-        with self.new_group(class_name, layer, name) as group:
-            for key, value in self.model(class_name, layer).state().items():
-                value = np.asarray(value)
-                _create(group, key, value.shape, value.dtype)[...] = value
-        self.file.flush()
-
-    def _child(self, parent, name, kind):
-        child = parent.get(name)
-        if not isinstance(child, kind):
-            raise self._damaged(parent, f"{name!r} is {child!r}")
-        return child
-
-    def _dataset(self, group, name):
-        """A dataset that is safe to read: of not many more numbers than it has bytes for."""
-        dataset = self._child(group, name, h5py.Dataset)
-        stored = min(dataset.id.get_storage_size(), self.path.stat().st_size)
-        if dataset.nbytes > MAX_COMPRESSION * stored + CHUNK_BYTES:
-            raise self._damaged(dataset, f"a shape of {dataset.shape} in {stored} bytes")
-        return dataset
-
-    def _load(self, dataset):
-        try:
-            return dataset[()]
-        except OSError as error:  # a wrong checksum
-            raise self._damaged(dataset, error) from error
-
-    def _values(self, class_name, layer):
-        group, n = self.group(class_name, layer), self._n_images(class_name)
-        if (collected := self.n_collected(class_name, layer)) != n:
-            raise ValueError(
-                f"expected {layer!r} of {class_name!r} for {n} images; {self.path} has {collected}: collecting it was "
-                "interrupted. The same call of collect() completes it."
-            )
-        values = self._dataset(group, "values")
-        if values.ndim < 2 or len(values) != n:
-            raise self._damaged(values, f"a shape of {values.shape} for {n} images")
-        return values
-
-    def _n_images(self, class_name):
-        return self._attribute(self.group(class_name), "n_images", int)
-
-    def _attribute(self, group, name, kind):
-        value = group.attrs.get(name)
-        value = value.item() if isinstance(value, np.generic) else value
-        if type(value) is not kind:
-            raise self._damaged(group, f"its {name} is {value!r}")
-        return value
-
-    def _damaged(self, item, found):
-        return ValueError(f"expected intact statistics in {self.path}; at {item.name} found: {found}.")
-
-
-def _default(layer):
-    return "ImageStatistics" if layer == IMAGE else "PCAGaussian"
-
-
-def _checked(name):
-    if not name or name == "." or "/" in name or "\0" in name:
-        raise ValueError(f"expected a name that is not empty or '.' and has no '/'; received {name!r}.")
-    return name
-
-
-def _foreign_data(name, item):
-    if isinstance(item, h5py.Dataset) and (item.dtype.kind not in "biuf" or item.external or item.is_virtual):
-        return name
-
-
-def _create(group, name, shape, dtype):
-    """A dataset; if an array, in chunks of about CHUNK_BYTES: a block of rows and part of the next axis."""
-    if not shape or 0 in shape:
-        return group.create_dataset(name, shape, dtype)
-    rows = min(shape[0], BLOCK)
-    part = CHUNK_BYTES // (rows * prod(shape[2:]) * np.dtype(dtype).itemsize)
-    chunks = (rows, *(min(max(part, 1), length) for length in shape[1:2]), *shape[2:])
-    return group.create_dataset(name, shape, dtype, chunks=chunks, compression="lzf", shuffle=True, fletcher32=True)
+    def _check_open(self):
+        if self.closed:
+            raise ValueError(f"expected an open store; received {self.path}, which has been closed.")

@@ -1,0 +1,197 @@
+"""Activations on disk: what is there is right, and whatever is not right counts as not there."""
+
+import errno
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from vizlib import blocks as blocks_module
+from vizlib.blocks import BLOCK, ActivationBlocks, quoted
+
+N = 2 * BLOCK + 6
+VALUES = {
+    "conv": np.random.default_rng(0).standard_normal((N, 5, 4, 3)).astype("float32"),
+    "fc": np.random.default_rng(1).standard_normal((N, 70_000 // BLOCK)).astype("float32"),  # more than a chunk
+}
+ORIGIN = {"network": "f" * 64, "images": "0" * 64, "n_images": N}
+
+
+def rows(index):
+    return slice(BLOCK * index, BLOCK * (index + 1))
+
+
+def fill(blocks, indices=(0, 1, 2), layers=VALUES):
+    blocks.missing(layers)
+    for index in indices:
+        blocks.write(index, {layer: VALUES[layer][rows(index)] for layer in layers})
+
+
+@pytest.fixture
+def blocks(tmp_path):
+    return ActivationBlocks(tmp_path / "partial", ORIGIN)
+
+
+def test_blocks_in_any_order_are_read_as_one_array(blocks):
+    fill(blocks, (2, 0, 1))
+    assert blocks.missing(VALUES) == []
+    for layer, values in VALUES.items():
+        reader = blocks.reader(layer)
+        assert (reader.shape, reader.ndim, len(reader), reader.dtype) == (values.shape, values.ndim, N, values.dtype)
+        for key in np.s_[:, :], np.s_[:, 2:4], np.s_[:, -1:], np.s_[5:40, 1:3], np.s_[3:4], np.s_[60:], np.s_[-7:-2]:
+            np.testing.assert_array_equal(reader[key], values[key], strict=True)
+        for key in np.s_[7:7], np.s_[N:], np.s_[40:5], np.s_[:, 3:3], np.s_[N + 5 :]:
+            assert reader[key].shape == values[key].shape and not reader[key].size
+
+
+def test_values_are_cast_to_float32(blocks):
+    blocks.missing(["conv"])
+    blocks.write(0, {"conv": VALUES["conv"][:BLOCK].astype("float64")})
+    with h5py.File(blocks.folder / "conv" / "000000.h5") as file:
+        assert file["activations"].dtype == "float32" and file["activations"].fletcher32
+
+
+def test_chunks_are_a_few_rows_of_the_first_axis_of_all_images(blocks):
+    blocks.missing(["wide", "fc"])
+    blocks.write(0, {"wide": np.zeros((BLOCK, 8, 64, 64)), "fc": np.zeros((BLOCK, 10))})
+    chunks = {}
+    for layer in ("wide", "fc"):
+        with h5py.File(blocks.folder / layer / "000000.h5") as file:
+            chunks[layer] = file["activations"].chunks
+    assert chunks == {"wide": (BLOCK, 1, 64, 64), "fc": (BLOCK, 10)}  # 512 KiB, the least that there can be; 1 KiB
+
+
+def test_a_block_is_missing_until_every_layer_has_it(blocks):
+    fill(blocks, (0, 2), ["conv"])
+    assert blocks.missing(["conv"]) == [1]
+    assert blocks.missing(VALUES) == [0, 1, 2]
+    with pytest.raises(ValueError, match="expected 3 blocks of 'conv' in .* received 2"):
+        blocks.reader("conv")
+    blocks.write(0, {"fc": VALUES["fc"][rows(0)]})
+    assert blocks.missing(VALUES) == [1, 2]
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        data = data[: len(data) // 2]
+    elif how == "empty":
+        data = b""
+    elif how == "foreign":
+        data = b"not HDF5 at all"
+    elif how == "bit":
+        start = data.find(VALUES["conv"][BLOCK : BLOCK + 1, 0].tobytes())
+        assert start > 0
+        data[start + 9] ^= 1
+    elif how in ("rows", "float64", "group", "other name", "never written"):
+        with h5py.File(path, "w") as file:
+            values = VALUES["conv"][rows(1)]
+            if how == "rows":
+                file["activations"] = values[:-1]
+            elif how == "float64":
+                file["activations"] = values.astype("float64")
+            elif how == "group":
+                file.create_group("activations")
+            elif how == "other name":
+                file["values"] = values
+            else:
+                file.create_dataset("activations", (BLOCK, 10**6, 10**6), "float32", chunks=(BLOCK, 1, 10))
+        return
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "how", ["truncated", "empty", "foreign", "bit", "rows", "float64", "group", "other name", "never written"]
+)
+def test_a_damaged_block_is_never_read_and_is_done_again(blocks, how):
+    fill(blocks)
+    path = blocks.folder / "conv" / "000001.h5"
+    damage(path, how)
+    with pytest.raises(ValueError, match=r"expected .*000001\.h5; received"):
+        blocks.reader("conv")[:, 0:2]
+    assert blocks.missing(VALUES) == [1]
+    assert not path.exists() and (blocks.folder / "fc" / "000001.h5").exists()
+    fill(blocks, [1])
+    np.testing.assert_array_equal(blocks.reader("conv")[:], VALUES["conv"])
+
+
+@pytest.mark.parametrize("change", [{"network": "e" * 64}, {"images": "1" * 64}, {"n_images": N - 1}])
+def test_blocks_of_another_origin_are_removed(blocks, change):
+    fill(blocks)
+    other = ActivationBlocks(blocks.folder, ORIGIN | change)
+    assert other.missing(VALUES) == [0, 1, 2]
+    assert json.loads((other.folder / "origin.json").read_text()) == ORIGIN | change
+    assert [path.name for path in other.folder.iterdir()] == ["origin.json"]
+
+
+def test_a_damaged_record_is_another_origin(blocks):
+    fill(blocks)
+    (blocks.folder / "origin.json").write_bytes(b'{"net')
+    assert blocks.missing(VALUES) == [0, 1, 2]
+
+
+def test_a_folder_of_other_things_is_left_alone(blocks):
+    blocks.folder.mkdir()
+    (blocks.folder / "thesis").mkdir()
+    with pytest.raises(ValueError, match="received .*partial without origin.json"):
+        blocks.missing(VALUES)
+    blocks.remove()
+    assert (blocks.folder / "thesis").is_dir()
+
+
+def test_remove(blocks):
+    blocks.remove()  # nothing is there
+    blocks.remove("conv")
+    fill(blocks)
+    blocks.remove("conv")
+    assert not (blocks.folder / "conv").exists()
+    assert blocks.missing(["fc"]) == []
+    (blocks.folder / "origin.77.part").touch()  # a process was killed as it wrote
+    blocks.remove()
+    assert not blocks.folder.exists()
+
+
+def test_a_removal_that_was_killed_is_completed(blocks, monkeypatch):
+    fill(blocks)
+    monkeypatch.setattr(blocks_module.Path, "unlink", None)
+    with pytest.raises(TypeError):
+        blocks.remove()
+    monkeypatch.undo()
+    assert blocks.missing(VALUES) == [0, 1, 2]
+    blocks.remove()
+    assert not blocks.folder.exists()
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_blocks_that_were_whole(blocks, monkeypatch, call):
+    fill(blocks, [0])
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os if call == "fsync" else blocks_module.Path, call, full)
+    with pytest.raises(OSError, match="No space left"):
+        fill(blocks, [1])
+    monkeypatch.undo()
+    assert blocks.missing(VALUES) == [1, 2]
+    assert not list(blocks.folder.rglob("*.part"))
+
+
+def test_names_of_files_are_safe_and_differ():
+    names = ["cat", "a/b", "a%2Fb", "..", ".", "Ünï", "a b", "a\0b", "C:\\x", "%2E%2E"]
+    files = [quoted(name) for name in names]
+    assert files[0] == "cat" and len(set(files)) == len(names)
+    assert all(file.isascii() and not set(file) & set("/\\.\0: ") for file in files)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only where there is a device that is always full")
+def test_a_disk_that_is_full_from_the_start(blocks, monkeypatch):
+    blocks.missing(["conv"])
+    (blocks.folder / "conv").mkdir()
+    part = blocks.folder / "conv" / f"000000.{os.getpid()}.part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        blocks.write(0, {"conv": VALUES["conv"][:BLOCK]})
+    assert blocks.missing(["conv"]) == [0, 1, 2] and not part.is_symlink()
