@@ -83,14 +83,28 @@ def test_layers_and_size(tiny_cnn):
     assert net.image_size == 6 and net.classes == ("a", "b", "c")
 
 
-def test_fingerprint_follows_weights_and_preprocessing(tiny_cnn):
-    net = viz.Network(tiny_cnn)
-    assert viz.Network(tiny_cnn).fingerprint == net.fingerprint
-    assert viz.Network(tiny_cnn, preprocess=lambda x: x * 2).fingerprint != net.fingerprint
+def test_identity_says_which_of_weights_preprocessing_and_size_differ(tiny_cnn):
+    first = viz.Network(tiny_cnn)
+
+    def differs(other):
+        assert (other.fingerprint == first.fingerprint) == (other.identity == first.identity)
+        return {name for name, value in other.identity.items() if value != first.identity[name]}
+
+    assert first.identity["image_size"] == 6 and differs(viz.Network(tiny_cnn, lambda x: x)) == set()
+    assert differs(viz.Network(tiny_cnn, lambda x: x * 2)) == {"preprocessing"}
+    assert differs(viz.Network(tiny_cnn, lambda x: x[..., ::-1])) == {"preprocessing"}
+    assert differs(viz.Network(tiny_cnn, size=12)) == {"image_size"}
     weights = tiny_cnn.get_weights()
     weights[-1][0] += 1e-3
     tiny_cnn.set_weights(weights)
-    assert viz.Network(tiny_cnn).fingerprint != net.fingerprint
+    assert differs(viz.Network(tiny_cnn)) == {"weights"}
+    assert differs(viz.Network(tiny_cnn, lambda x: x * 2)) == {"weights", "preprocessing"}
+
+
+def test_identity_outlives_a_keras_file(tiny_cnn, tmp_path):
+    tiny_cnn.save(tmp_path / "tiny.keras")
+    again = viz.load_network(tmp_path / "tiny.keras")
+    assert again.identity == viz.Network(tiny_cnn).identity and len(again.fingerprint) == 64
 
 
 def test_a_keras_file(tiny_cnn, images, tmp_path):
@@ -104,29 +118,6 @@ def test_code_in_a_keras_file_is_refused(tmp_path):
     keras.Model(image, keras.layers.Lambda(lambda x: x * 2)(image)).save(tmp_path / "lambda.keras")
     with pytest.raises(ValueError, match="safe mode"):
         viz.load_network(tmp_path / "lambda.keras")
-
-
-@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + b"\0" * 100])
-def test_a_broken_keras_file_is_named(tmp_path, content):
-    (tmp_path / "broken.keras").write_bytes(content)
-    with pytest.raises(ValueError, match="broken.keras"):
-        viz.load_network(tmp_path / "broken.keras")
-
-
-def test_missing_and_other_files(tmp_path):
-    with pytest.raises(FileNotFoundError, match="'mini', 'vgg16'.*nothing.keras"):
-        viz.load_network(tmp_path / "nothing.keras")
-    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
-    with pytest.raises(ValueError, match=r"ends in .keras; received model.pkl"):
-        viz.load_network(tmp_path / "model.pkl")
-
-
-def test_models_that_take_no_images():
-    flat = keras.Input((8,))
-    with pytest.raises(ValueError, match=r"one input of images \(n, h, w, 3\); received inputs \[\(None, 8\)\]"):
-        viz.load_network(keras.Model(flat, keras.layers.Dense(2)(flat)))
-    with pytest.raises(ValueError, match="functional Keras model; received 7"):
-        viz.Network(7)
 
 
 def test_class_names_must_match(tiny_cnn):
@@ -158,3 +149,23 @@ def test_the_embedded_network_is_vgg16(mini):
     for layer in mini.model.layers:
         if "conv" in layer.name:
             assert layer.kernel_size == (3, 3) and layer.activation is keras.activations.relu
+
+
+@pytest.mark.parametrize(
+    "layer, finer",
+    [
+        ("block1_conv2", ()),
+        ("block2_conv1", ("block1_conv2",)),
+        ("block4_pool", ("block4_conv3", "block3_conv3", "block2_conv2", "block1_conv2")),
+        ("fc1", ("block5_conv3", "block4_conv3", "block3_conv3", "block2_conv2", "block1_conv2")),
+    ],
+)
+def test_finer_layers_are_the_last_of_each_resolution(mini, layer, finer):
+    assert mini.finer_layers(layer) == finer
+
+
+def test_finer_layers_of_scores_and_of_no_layer(tiny_cnn):
+    net = viz.Network(tiny_cnn)
+    assert net.finer_layers("scores") == ("conv2",) == net.finer_layers("pool")
+    with pytest.raises(ValueError, match="expected a layer out of conv1"):
+        net.finer_layers("conv9")

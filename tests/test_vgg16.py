@@ -2,11 +2,13 @@
 
 import sys
 
+import keras
 import numpy as np
 import pytest
 from conftest import ROOT
 
 import vizlib as viz
+from vizlib.network import vgg_preprocess
 
 sys.path.insert(0, str(ROOT / "scripts"))
 LAYER = "block3_conv3"
@@ -47,11 +49,39 @@ def test_statistics_samples_and_images(net, shared, tmp_path):
     images = viz.load_images(shared / "photos" / "train", "orange", 100)
     with viz.StatsStore(tmp_path / "stats.h5") as store:
         viz.collect(net, images, "orange", [LAYER], store, progress=False)
-        model, statistics = store.model("orange", LAYER), store.model("orange", "image")
-        real = np.maximum(store.activations("orange", LAYER), 0)
+        model = store.model("orange", LAYER, "LocalGaussian")  # photographs are too unlike each other to be quilted
+        statistics = store.model("orange", "image")
+    real = net.activations(images, [LAYER])[LAYER]
     targets = model.sample(3, seed=0)
     assert abs((targets == 0).mean() - (real == 0).mean()) < 0.05  # the ReLU's share of zeros
     result = viz.reconstruct(net, targets, LAYER, statistics, steps=60, progress=False)
     assert result.history["Distance"][-1].max() < 0.35
     red, _, blue = result.images.mean((0, 1, 2))
     assert red > blue + 0.1  # oranges
+
+
+def test_preprocessing_in_the_graph_is_keras_own(net, shared):
+    """The first seven convolutions on photographs: preprocess_input, then the Keras model."""
+    images = viz.load_images(shared / "photos" / "val", "teapot", 2)
+    names = ["block1_conv2", "block2_conv2", LAYER]
+    part = keras.Model(net.model.inputs, [net.model.get_layer(name).output for name in names])
+    expected = part.predict(keras.applications.vgg16.preprocess_input(images * 255), verbose=0)
+    for (name, received), theirs in zip(net.activations(images, names).items(), expected, strict=True):
+        np.testing.assert_allclose(received, theirs, rtol=0, atol=1e-5 * theirs.max(), err_msg=name)
+
+
+def test_a_classifier_of_photographs(shared):
+    """photo_vgg16 (62.5 % top-1 on its held-out photographs): what its classes are, and that BGR is what it takes."""
+    folder = shared / "photo_vgg16"
+    classes = (folder / "classes.txt").read_text().split("\n")[:40]
+    net = viz.load_network(folder / "photo_vgg16.keras", preprocess=vgg_preprocess, classes=classes)
+    assert len(net.classes) == 40 and net.image_size == 64 and net.is_rectified("block5_conv3")
+    names = sorted(x.name for x in (shared / "photos" / "val").iterdir() if x.name in classes)
+    images = {name: viz.load_images(shared / "photos" / "val", name, 10) for name in names}
+    correct = np.mean([net.scores(images[name]).argmax(1) == net.class_index(name) for name in names])
+    assert len(names) == 20 and correct > 0.5
+    softmax = keras.ops.softmax(net.scores(images["goldfish"]))
+    expected = net.model.predict(keras.applications.vgg16.preprocess_input(images["goldfish"] * 255), verbose=0)
+    np.testing.assert_allclose(softmax, expected, atol=1e-5)
+    guided = viz.saliency(net, images["goldfish"][:1], "scores", "goldfish", "guided")
+    assert guided.shape == (1, 64, 64, 3) and np.isfinite(guided).all() and np.abs(guided).max() > 0

@@ -1,0 +1,184 @@
+"""A Keras model as one flat graph: nested models are opened, activation functions parted from what they are applied to.
+
+What is in the graph are copies of the model's layers that share its weights, so that looking neither changes the model
+nor takes memory. All of them are plain Keras layers: a part of the graph can be saved and read in Keras's safe mode.
+"""
+
+from math import inf
+
+import keras
+from keras import layers, ops, tree
+
+PRE = ":pre"  # "block3_conv3:pre" is what block3_conv3 computes before its activation function
+
+FUSED = (layers.Dense, layers.EinsumDense, layers.Conv2D, layers.Conv2DTranspose)
+FUSED += (layers.DepthwiseConv2D, layers.SeparableConv2D)
+ACTIVATIONS = (layers.Activation, layers.ReLU, layers.Softmax, layers.LeakyReLU, layers.PReLU, layers.ELU)
+FUNCTIONS = {"ReLU", "Relu", "Relu6", "Softmax", "LogSoftmax", "Sigmoid"}  # called on a tensor, they are no layers
+
+
+class Graph:
+    """All layers of a model in one graph, from a tensor of images on.
+
+    model: a functional or sequential Keras model with one input. x: what takes the place of its input. relu: a function
+    that takes the place of every ReLU; None leaves them. A ReLU that ends at a maximum, as ReLU6 does, still ends
+    there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay.
+
+    `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
+    "conv" is called for the second time. `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot
+    take images of this size. `scores`: what the first output is before its activation function. `origin`: {NAME: the
+    model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
+    """
+
+    def __init__(self, model, x, relu=None):
+        self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
+        self._relu, self._parts, self._before = relu, {}, {}
+        self._replaced, self._hidden = [], {}
+        own = model.inputs[0].shape
+        self._fits = all(a in (None, b) for a, b in zip(own, x.shape, strict=True))
+        output = self._run(model, [x], "")[0]
+        self.scores = self._before.get(id(output), output)
+
+    def _run(self, model, inputs, prefix):
+        """Do all a model does with these inputs, None for such as there are not; its outputs."""
+        if not hasattr(model, "_nodes_by_depth"):  # a Sequential
+            model = keras.Model(model.inputs, model.outputs)
+        tensors = dict(zip(map(id, model.inputs), inputs, strict=True))
+        order = {id(operation): i for i, operation in enumerate(model.operations)}
+        for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+            for node in sorted(nodes, key=lambda node: order[id(node.operation)]):
+                if not node.is_input:
+                    outputs = self._node(node, tensors, prefix)
+                    tensors.update(zip(map(id, node.outputs), outputs, strict=True))
+        return [tensors[id(output)] for output in model.outputs]
+
+    def _node(self, node, tensors, prefix):
+        """Call an operation as a node of the model's own graph does; the outputs, None for each where it cannot be."""
+        operation, nothing = node.operation, [None] * len(node.outputs)
+        name = self._free_name(prefix + operation.name)
+        inputs = [tensors[id(x)] for x in node.input_tensors]
+        args, kwargs = node.arguments.fill_in(tensors)
+        if is_graph(operation) and len(inputs) == len(operation.inputs) and not kwargs.get("training"):
+            self.origin[name] = operation
+            return self._run(operation, inputs, name + "/")
+        if isinstance(operation, keras.Layer):
+            self.layers.append(name)
+            self.origin[name] = operation
+        if any(x is None for x in inputs):
+            return nothing
+        try:
+            before, after = self._call(operation, args, kwargs)
+        except ValueError:
+            if self._fits:
+                raise
+            return nothing  # such as a Dense layer after images of another size; asking for it is the error
+        outputs = tree.flatten(after)
+        self._before[id(outputs[0])] = before
+        if isinstance(operation, keras.Layer):
+            self.tensors |= {name: outputs[0], name + PRE: before if len(outputs) == 1 else outputs[0]}
+            ceiling = relu_ceiling(vars(operation).get("activation", operation))
+            if ceiling is not None and before is not outputs[0]:
+                self.ceiling[name] = ceiling
+        return outputs
+
+    def _free_name(self, name):
+        number, free = 1, name
+        while free in self.origin:
+            number += 1
+            free = f"{name}#{number}"
+        return free
+
+    def _call(self, operation, args, kwargs):
+        """What an operation computes before its activation function, and after."""
+        if id(operation) not in self._parts:
+            self._parts[id(operation)] = self._part(operation)
+        linear, activation = self._parts[id(operation)]
+        before = linear(*args, **kwargs) if linear else [*args, *kwargs.values()][0]
+        return before, activation(before) if activation else before
+
+    def _part(self, operation):
+        """An operation as two: what it does before its activation function, and that; None for what it does not."""
+        name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
+        if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
+            linear, activation = None, twin(operation, name)
+        elif _is_fused(operation) and function is not keras.activations.linear:
+            linear = twin(operation, name, activation=keras.activations.linear)
+            if isinstance(function, keras.Layer):
+                activation = twin(function, f"{name}_activation")
+            else:
+                activation = layers.Activation(function, name=f"{name}_activation", dtype=operation.dtype_policy)
+        else:
+            linear, activation = twin(operation, name), None
+            if isinstance(operation, keras.Layer) and any(map(_has_relu, operation._flatten_layers())):
+                self._hidden[linear.name] = operation.name
+        ceiling = relu_ceiling(activation)
+        if self._relu and ceiling is not None:
+            dtype = getattr(operation, "dtype_policy", None)
+            activation = layers.Activation(_ending(self._relu, ceiling), name=f"{name}_rule", dtype=dtype)
+            self._replaced.append(activation.name)
+        return linear, activation
+
+    def check_rule(self, model):
+        """Raise ValueError unless `relu` took the place of a ReLU in a part of the graph, and of all of them."""
+        names = {operation.name for operation in model.operations}
+        hidden = [self._hidden[name] for name in names & self._hidden.keys()]
+        if hidden:
+            raise ValueError(f"expected ReLUs that can be replaced; received {', '.join(hidden)} with one inside.")
+        if not names & set(self._replaced):
+            found = {function_name(x) for x in model.operations if _is_activation(x)} - {"linear"}
+            raise ValueError(
+                f"expected a ReLU between the image and {', '.join(model.output)} to replace; "
+                f"found {', '.join(sorted(found)) or 'none'}."
+            )
+
+
+def is_graph(model):
+    """Whether an operation is a model that knows its layers: functional, or sequential with an input."""
+    return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
+
+
+def twin(operation, name, **changes):
+    """The same operation with the same weights under another name, in none of the graphs that the first is in.
+
+    Not `copy.copy`, which for Keras layers saves and loads them, weights and all.
+    """
+    copy = object.__new__(type(operation))
+    vars(copy).update(vars(operation), name=name, _inbound_nodes=[], _outbound_nodes=[], **changes)
+    return copy
+
+
+def relu_ceiling(function):
+    """Where a ReLU ends: inf, or 6 for ReLU6; None for what is no ReLU, as those that leak or start at a threshold."""
+    function = getattr(function, "activation", function)
+    if function_name(function) == "relu6":
+        return 6
+    if function_name(function) != "relu" or any(getattr(function, x, 0) for x in ("negative_slope", "threshold")):
+        return None
+    ceiling = getattr(function, "max_value", None)
+    return inf if ceiling is None else float(ceiling)
+
+
+def function_name(function):
+    function = getattr(function, "activation", function)
+    return getattr(function, "__name__", type(function).__name__).lower()
+
+
+def _is_activation(operation):
+    return isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS
+
+
+def _has_relu(layer):
+    return relu_ceiling(vars(layer).get("activation", layer)) is not None
+
+
+def _is_fused(layer):
+    """Whether a layer of Keras's own ends with its activation function; others may apply theirs anywhere.
+
+    The function may be a layer, which then has to be built: Keras builds it as late as when images pass.
+    """
+    own = isinstance(layer, FUSED) and type(layer).call.__module__.startswith("keras.")
+    return own and getattr(layer.activation, "built", True)
+
+
+def _ending(relu, ceiling):
+    return relu if ceiling == inf else lambda x: ops.minimum(relu(x), ceiling)
