@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 from train_data import BATCH, Batches, class_target, part_target, world
-from train_models import classifier, focal_loss, folded, part_finder, vgg16
+from train_models import WIDTHS, classifier, focal_loss, folded, part_finder, vgg16
 
 from vizlib import partworld
 from vizlib.embedded import DATA
@@ -33,11 +33,11 @@ def fit(model, batches, loss, rate, epochs):
     return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
-def train_mini(seed=1_000, per_class=800, epochs=8):
+def train_mini(seed=1_000, per_class=600, epochs=7):
     """The embedded network; it takes what `vgg_preprocess` gives. Its pictures move, but keep colours and detail."""
     keras.utils.set_random_seed(seed)
-    batches = Batches(world(per_class, seed), seed, class_target, vgg_preprocess, (12, 0.6, 1.15), "reflect", False)
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.05)
+    batches = Batches(world(per_class, seed), seed, class_target, vgg_preprocess, (16, 0.5, 1.15), "reflect", False)
+    loss = ["categorical_crossentropy"] + ["mse"] * len(WIDTHS)
     return folded(fit(vgg16(True), batches, loss, 2e-3, epochs))
 
 

@@ -1,46 +1,86 @@
 """The architectures of the embedded networks: a narrow VGG16 and two judges that are not VGG."""
 
-from functools import partial
+from functools import cached_property, partial
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from vizlib.backend import value_and_gradient
 from vizlib.drawing import SIDE
 from vizlib.network import vgg_preprocess
 from vizlib.partworld import CLASSES, PARTS
 
 WIDTHS, DEPTHS, UNITS = (24, 48, 96, 128, 128), (2, 2, 3, 3, 3), 256
+PICTURE_SCALE = 1 / 64  # of the levels 0 to 255 less the mean colour, for training
 
 
-class Decoder(layers.Layer):
-    """Adds to the loss how badly a linear map from the features to the picture fits; passes the features on.
+class Robust(keras.Model):
+    """Learns from images moved to where its answer is worst, within a ball (Madry et al. 2018).
 
-    A network for a thousand classes of photographs has to keep nearly all of a picture; for twelve drawn ones it may
-    forget colours and details, and there would be little to see in it. This asks it to keep them.
+    The gradients of an ordinary small network are noise to the eye, and so is what maximises its scores. Those of one
+    that withstands small changes look like parts of the class, and its features can be inverted (Engstrom et al. 2019).
     """
 
-    def build(self, shape):
-        cell = SIDE // shape[1]
-        self.patches = layers.Conv2D(3 * cell**2, 3, padding="same")
-        self.patches.build(shape)
-        self.merge = (shape[1], shape[1], cell, cell, 3)
+    RADIUS = 3 * 255  # of the ball: root of the sum of squares over the pixels, in levels
+    RAMP = 200  # steps from 0 to the radius
 
-    def call(self, features, picture):
-        patches = ops.reshape(self.patches(features), (-1, *self.merge))
-        decoded = ops.reshape(ops.transpose(patches, (0, 1, 3, 2, 4, 5)), ops.shape(picture))
-        self.add_loss(ops.mean((decoded - picture) ** 2))
-        return features
+    def train_step(self, data):
+        images, classes = data
+        targets = [classes] + [images * PICTURE_SCALE] * (len(self.outputs) - 1)
+        return super().train_step((images + self.worst(images, classes), targets))
+
+    def worst(self, images, classes):
+        """From a random point in the ball one step up the loss of the class, and back onto the ball."""
+        radius = self.RADIUS * ops.minimum(ops.cast(self.optimizer.iterations, "float32") / self.RAMP, 1)
+        start = keras.random.uniform((ops.shape(images)[0], 1, 1, 1), 0, radius, seed=self.randomness)
+        change = start * direction(keras.random.normal(ops.shape(images), seed=self.randomness))
+
+        def loss(change):
+            answers = self(images + change, training=True)[0]
+            return ops.sum(keras.losses.categorical_crossentropy(classes, answers)), ()
+
+        change += 1.25 * radius * direction(value_and_gradient(loss)(change)[1])
+        return ops.minimum(norm(change), radius) * direction(change)
+
+    @cached_property
+    def randomness(self):
+        return keras.random.SeedGenerator(0)
 
 
-def vgg16(normalised):
-    """VGG16 (Simonyan & Zisserman 2015), narrower; to train with batch normalisation and decoders, to keep without."""
+def norm(images):
+    return ops.sqrt(ops.sum(images**2, (1, 2, 3), keepdims=True))
+
+
+def direction(images):
+    return images / (norm(images) + 1e-6)
+
+
+def decoded(features, name):
+    """The picture as a linear map sees it in the features.
+
+    A network for a thousand classes of photographs has to keep nearly all of a picture; for twelve drawn ones it may
+    forget colours and details, and there would be little to see in it. A picture to give back makes it keep them.
+    """
+    side = features.shape[1]
+    cell = SIDE // side
+    x = layers.Conv2D(3 * cell**2, 3, padding="same", name=f"{name}_patches")(features)
+    x = layers.Permute((1, 3, 2, 4, 5))(layers.Reshape((side, side, cell, cell, 3))(x))
+    return layers.Reshape((SIDE, SIDE, 3), name=name)(x)
+
+
+def vgg16(training):
+    """VGG16 (Simonyan & Zisserman 2015), narrower; to train, with batch normalisation and a decoder on each block.
+
+    It answers the probabilities of the classes; to train, a list of them and the decoded pictures.
+    """
     x = image = keras.Input((SIDE, SIDE, 3), name="image")
-    if normalised:
-        x = picture = layers.Rescaling(1 / 64)(x)
+    pictures = []
+    if training:
+        x = layers.Rescaling(PICTURE_SCALE)(x)
 
     def unit(x, kind, width, name):
-        if not normalised:
+        if not training:
             return kind(width, activation="relu", name=name)(x)
         x = kind(width, use_bias=False, name=name)(x)
         return layers.ReLU()(layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x))
@@ -49,17 +89,18 @@ def vgg16(normalised):
     for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), 1):
         for i in range(1, depth + 1):
             x = unit(x, conv, width, f"block{block}_conv{i}")
-        x = Decoder()(x, picture) if normalised else x
+        pictures += [decoded(x, f"picture{block}")] if training else []
         x = layers.MaxPooling2D(name=f"block{block}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc1", "fc2"):
         x = unit(x, layers.Dense, UNITS, name)
-        x = layers.Dropout(0.3)(x) if normalised else x
-    return keras.Model(image, layers.Dense(len(CLASSES), "softmax", name="predictions")(x), name="mini")
+        x = layers.Dropout(0.3)(x) if training else x
+    x = layers.Dense(len(CLASSES), "softmax", name="predictions")(x)
+    return Robust(image, [x, *pictures]) if training else keras.Model(image, x, name="mini")
 
 
 def folded(trained):
-    """The same function as `vgg16(True)` with scale and batch normalisation folded into kernels and biases."""
+    """The classes of a trained `vgg16(True)` with scale and batch normalisation folded into kernels and biases."""
     plain = vgg16(False)
     for layer in plain.layers:
         if layer.name == "predictions":
@@ -69,10 +110,10 @@ def folded(trained):
             norm = trained.get_layer(f"{layer.name}_norm")
             gamma, beta, mean, variance = norm.get_weights()
             gain = gamma / np.sqrt(variance + norm.epsilon)
-            scale = 1 / 64 if layer.name == "block1_conv1" else 1
+            scale = PICTURE_SCALE if layer.name == "block1_conv1" else 1
             layer.set_weights([kernel * gain * scale, beta - mean * gain])
     probe = vgg_preprocess(np.random.default_rng(0).random((8, SIDE, SIDE, 3), np.float32))
-    apart = float(np.abs(plain.predict(probe, verbose=0) - trained.predict(probe, verbose=0)).max())
+    apart = float(np.abs(plain.predict(probe, verbose=0) - trained.predict(probe, verbose=0)[0]).max())
     if apart > 1e-4:
         raise ArithmeticError(f"expected the folded network to answer the same; received a difference of {apart:g}.")
     return plain

@@ -42,6 +42,29 @@ def test_scattered_parts_are_where_they_are_said_to_be():
         assert np.array_equal(image, again) and np.array_equal(parts, same)
 
 
+def test_robust_training_moves_images_up_the_loss_but_not_out_of_the_ball():
+    """The model is linear before its softmax, so the steepest way up is known: away from the class's own kernel."""
+    import keras
+    from train_models import Robust
+
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(6, 2, 2, 3)).astype("float32")
+    classes = np.eye(2, dtype="float32")[[0, 1] * 3]
+    inputs = keras.Input((2, 2, 3))
+    scores = keras.layers.Dense(2, "softmax", name="scores")
+    model = Robust(inputs, [scores(keras.layers.Flatten()(inputs)), inputs])
+    kernel = rng.normal(size=(12, 2)) / 1000
+    scores.set_weights([kernel, np.zeros(2)])
+    model.compile("sgd", ["categorical_crossentropy", "mse"])
+    assert not np.any(model.worst(images, classes))  # the ball grows from nothing
+    model.optimizer.iterations.assign(Robust.RAMP)
+    changes = np.asarray(model.worst(images, classes)).reshape(6, -1)
+    assert (np.linalg.norm(changes, axis=1) <= Robust.RADIUS * 1.001).all()
+    up = (kernel[:, ::-1] - kernel).T[[0, 1] * 3]  # the gradient of the loss, but for its length
+    rise = np.sum(changes * up, 1) / np.linalg.norm(up, axis=1)
+    assert (rise > 0.25 * Robust.RADIUS).all()  # what is left where the random start lies straight down
+
+
 def test_the_folded_network_answers_what_the_trained_one_does():
     from train_models import folded, vgg16
 
@@ -55,7 +78,9 @@ def test_the_folded_network_answers_what_the_trained_one_does():
             layer.set_weights([rng.uniform(low, 1.5, w.shape) for low, w in zip(lows, layer.weights, strict=True)])
     images = vgg_preprocess(rng.random((4, 64, 64, 3), np.float32))
     plain = folded(trained)
-    np.testing.assert_allclose(plain.predict(images, verbose=0), trained.predict(images, verbose=0), atol=1e-5)
+    answers = trained.predict(images, verbose=0)
+    assert [a.shape[1:] for a in answers] == [(12,)] + [(64, 64, 3)] * 5
+    np.testing.assert_allclose(plain.predict(images, verbose=0), answers[0], atol=1e-5)
     kinds = {type(layer).__name__ for layer in plain.layers}
     assert kinds == {"InputLayer", "Conv2D", "MaxPooling2D", "Flatten", "Dense"}
 
