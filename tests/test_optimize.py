@@ -7,9 +7,10 @@ import pytest
 from keras import ops
 from scipy.fft import idctn
 
-from vizlib.canvas import COLOUR_BASIS, Cosine, Pixels, Unbounded
-from vizlib.optimize import adam, gradient_descent, optimize, shifted
+from vizlib.canvas import COLOUR_BASIS, Cosine, Phase, Pixels, Unbounded
+from vizlib.optimize import adam, gradient_descent, optimize
 from vizlib.terms import Distance, Term
+from vizlib.views import Jitter
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,9 @@ def test_image_i_does_not_depend_on_how_many(canvas):
     assert not np.array_equal(few, canvas(6).start(2, seed=6)[0])
 
 
-def test_shift_by_the_margin_is_none_and_borders_are_mirrored():
-    images = np.arange(25, dtype="float32").reshape(1, 5, 5, 1)
-    np.testing.assert_array_equal(shifted(images, [2, 2], 2), images)
-    np.testing.assert_array_equal(shifted(images, [1, 2], 2)[0, 0], images[0, 1])  # row −1 is row 1
-    np.testing.assert_array_equal(shifted(images, [2, 4], 2)[0, :, :3], images[0, :, 2:])
-
-
 def test_the_same_seed_gives_the_same_image_to_the_bit(net):
     targets = np.random.default_rng(0).random((3, 6, 6, 5), "float32")
-    runs = [run(net, [Distance("conv2", targets)], Cosine(6), seed=s, jitter=1).images for s in (4, 4, 5)]
+    runs = [run(net, [Distance("conv2", targets)], Cosine(6), seed=s, view=Jitter(1)).images for s in (4, 4, 5)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert np.abs(runs[0] - runs[2]).max() > 0.01
 
@@ -121,6 +115,36 @@ def test_the_best_image_is_returned_not_the_last(net):
     best = ((result.images - 0.3) ** 2).mean((1, 2, 3))
     assert (result.history["Quadratic"][-1] > 2 * best).all()
     np.testing.assert_allclose(best, result.history["Quadratic"][0], rtol=1e-4)
+
+
+def test_a_run_goes_on_from_the_variables_of_another(net):
+    """Plain descent has no memory: 5 steps and 6 more are 11."""
+    rule = gradient_descent(5.0)
+    first = run(net, [Quadratic(0.9)], Unbounded(6), rule=rule, steps=5)
+    second = run(net, [Quadratic(0.9)], Unbounded(6), rule=rule, steps=6, start=first.variables)
+    whole = run(net, [Quadratic(0.9)], Unbounded(6), rule=rule, steps=11)
+    np.testing.assert_array_equal(second.history["Quadratic"], whole.history["Quadratic"][5:])
+    np.testing.assert_array_equal(second.images, whole.images)
+
+
+def test_terms_of_one_name_are_told_apart_by_their_layers(net):
+    targets = {"conv1": np.ones((3, 6, 6, 4), "float32"), "conv2": np.ones((3, 6, 6, 5), "float32")}
+    result = run(net, [Distance(layer, t) for layer, t in targets.items()] + [Quadratic()], steps=1)
+    assert set(result.history) == set(result.provenance["terms"]) == {"Distance, conv1", "Distance, conv2", "Quadratic"}
+
+
+def test_phases_change_and_magnitudes_do_not():
+    """Over any variables, in the decorrelated colours of the images that the spectrum is of."""
+    real = np.random.default_rng(0).random((5, 8, 8, 3), "float32")
+    canvas = Phase(real)
+    images = np.asarray(canvas.image(canvas.start(3, seed=1)))
+    mean = real.mean((0, 1, 2))
+    spectra = [np.fft.fft2((x - mean) @ np.linalg.inv(COLOUR_BASIS).T, axes=(1, 2)) for x in (real, images)]
+    expected = np.abs(spectra[0]).mean(0)
+    expected[0, 0] = 0
+    np.testing.assert_allclose(np.abs(spectra[1]), np.broadcast_to(expected, (3, 8, 8, 3)), atol=2e-4)
+    np.testing.assert_allclose(images.mean((1, 2)), np.broadcast_to(mean, (3, 3)), atol=1e-5)
+    assert np.abs(images[0] - images[1]).max() > 0.1
 
 
 def test_callback_sees_each_step_and_stops(net):

@@ -4,6 +4,7 @@ import io
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -135,3 +136,50 @@ def test_a_figure_is_shown_once_and_can_be_saved(tmp_path):
     figure.savefig(tmp_path / "figure.png")
     pixels = np.asarray(Image.open(tmp_path / "figure.png").convert("L"))
     assert pixels.min() == 0 and pixels.max() == 255 and min(pixels.shape) > 50
+
+
+def test_realism_bars_are_as_long_as_the_values_with_their_intervals():
+    frame = pd.DataFrame(
+        {"kid": [3.0, 0.5], "kid_low": [2.0, np.nan], "kid_high": [5.0, np.nan], "told_apart": [0.9, 0.5], "x": [7, 8]},
+        index=["simonyan", "real"],
+    )
+    figure = plots.realism_bars(frame)
+    kid, told = (axis for axis in figure.axes if axis.get_visible())
+    assert (kid.get_title(), told.get_title()) == ("kid", "told apart")
+    assert [bar.get_width() for bar in kid.patches] == [3, 0.5]
+    assert [bar.get_width() for bar in told.patches] == [0.9, 0.5]
+    (intervals,) = kid.collections
+    np.testing.assert_allclose([line[:, 0] for line in intervals.get_segments()], [[2, 5], [0.5, 0.5]])
+    assert not told.collections
+    assert [label.get_text() for label in kid.get_yticklabels()] == ["simonyan", "real"]
+    assert kid.lines[-1].get_xdata() == [0.5, 0.5]
+    only = plots.realism_bars(frame, ["x"]).axes
+    assert [axis.get_title() for axis in only] == ["x"]
+
+
+def test_power_spectra_have_the_power_where_the_waves_are():
+    phase = np.arange(32) * np.pi / 32 + np.pi / 64
+    coarse, fine = (np.tile(0.5 + 0.4 * np.cos(k * phase)[:, None, None], (1, 1, 32, 3)) for k in (1, 20))
+    (axis,) = plots.power_spectra({"coarse": coarse, "fine": fine}).axes
+    powers = [line.get_ydata() for line in axis.lines]
+    assert [line.get_label() for line in axis.lines] == ["coarse", "fine"] and axis.get_yscale() == "log"
+    assert powers[0].argmax() == 0 and powers[1].argmax() == len(powers[1]) - 1
+    # A wave of amplitude 0.4 has a squared cosine coefficient of 0.4² · 32 · 32 / 2; three coefficients share octave 0.
+    np.testing.assert_allclose(powers[0][0], 0.08 * 32 * 32 / 3, rtol=1e-3)
+
+
+def test_outlier_maps_show_shares_of_channels_before_and_after():
+    from vizlib.methods import Suppression
+
+    before, after = np.zeros((2, 2, 2, 4), bool), np.zeros((2, 2, 2, 4), bool)
+    before[0, 0, 1], after[0, 0, 1, :2] = True, True  # 4 of 4 channels, then 2 of 4
+    images = pictures(2)
+    result = Suppression(images, {}, before=images[::-1], outliers={"k": (before, after), "fc": (before[:, 0, 0],) * 2})
+    rows = [drawn(axis) for axis in plots.outlier_maps(result).axes]
+    assert len(rows) == 4
+    np.testing.assert_array_equal(rows[0], plots.mosaic(images[::-1]))
+    np.testing.assert_array_equal(rows[2], plots.mosaic(images))
+    magma = plots.plt.colormaps["magma"]
+    np.testing.assert_allclose(rows[1][0, 2], magma(1.0)[:3], atol=1e-6)
+    np.testing.assert_allclose(rows[3][1, 3], magma(0.5)[:3], atol=1e-6)
+    np.testing.assert_allclose(rows[3][0, 0], magma(0.0)[:3], atol=1e-6)

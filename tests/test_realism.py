@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from vizlib import partworld
+from vizlib import metrics, partworld, pixels
 from vizlib.arrangement import complete_objects
 from vizlib.realism import (
     ClassJudge,
@@ -12,10 +13,10 @@ from vizlib.realism import (
     PartJudge,
     compare,
     find_parts,
-    kernel_inception_distance,
     load_judge,
     matches,
     nearest_images,
+    pixel_statistics,
 )
 
 LABELS = [name for name in partworld.CLASSES for _ in range(8)]
@@ -31,6 +32,11 @@ def scenes():
     return [scene for name in partworld.CLASSES for scene in partworld.scenes(name, 10, seed=44)]
 
 
+@pytest.fixture(scope="module")
+def judge():
+    return ClassJudge()
+
+
 class Heat:
     """A judge of parts whose heat maps are given."""
 
@@ -41,28 +47,6 @@ class Heat:
 
     def predict(self, images, **_):
         return np.repeat(self.heat, len(images), 0)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_kid_is_the_unbiased_estimate_of_its_paper(seed):
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(5, 3)), rng.normal(0.5, 1, (7, 3))
-
-    def kernel(a, b):
-        return (sum(p * q for p, q in zip(a, b, strict=True)) / 3 + 1) ** 3
-
-    within = np.mean([kernel(x[i], x[j]) for i in range(5) for j in range(5) if i != j])
-    among = np.mean([kernel(y[i], y[j]) for i in range(7) for j in range(7) if i != j])
-    across = np.mean([kernel(a, b) for a in x for b in y])
-    np.testing.assert_allclose(kernel_inception_distance(x, y), within + among - 2 * across)
-
-
-def test_kid_is_zero_on_average_for_one_distribution_alone():
-    rng = np.random.default_rng(0)
-    same = [kernel_inception_distance(rng.normal(size=(40, 4)), rng.normal(size=(60, 4))) for _ in range(200)]
-    other = [kernel_inception_distance(rng.normal(size=(40, 4)), rng.normal(1, 1, (60, 4))) for _ in range(20)]
-    assert abs(np.mean(same)) < 3 * np.std(same) / np.sqrt(200)
-    assert min(other) > 3 * np.std(same)
 
 
 def test_nearest_finds_the_moved_noisy_copy(real):
@@ -110,39 +94,162 @@ def test_real_scenes_hold_one_object_and_their_stray_parts(scenes):
     assert truth - 0.1 <= stray <= truth + 0.1
 
 
-def test_compare_tells_real_from_wrong(real):
+def test_compare_tells_real_from_wrong(real, judge):
     halves = np.concatenate([real[:, 32:], real[:, :32]], 1)  # the same pixels, the object cut in two
-    table = compare({"swapped": halves, "relabelled": np.roll(real, 8, 0)}, real, LABELS, training=real)
+    table = compare({"swapped": halves, "relabelled": np.roll(real, 8, 0)}, real, LABELS, [judge, PartJudge()], real)
     assert table.index.tolist() == ["swapped", "relabelled", "real"]
     assert table.loc["real", "accuracy"] >= 0.98 and table.loc["real", "whole"] >= 0.93
     assert table.loc["relabelled", "accuracy"] == table.loc["relabelled", "whole"] == 0
     assert table.loc["relabelled", "complete_objects"] == table.loc["real", "complete_objects"] >= 0.93
     assert table.loc["swapped", "complete_objects"] < 0.2 and table.loc["swapped", "stray_parts"] > 2
-    assert table.loc["swapped", "kid"] > 10 * abs(table.loc["real", "kid"])
-    assert table.loc["real", "nearest"] == 0 < table.loc["swapped", "nearest"]
+    assert table.loc["swapped", "kid_low"] > table.loc["real", "kid_high"]
+    assert table.loc["real", "nearest"] == table.loc["relabelled", "nearest"] == 0 < table.loc["swapped", "nearest"]
 
 
-def test_columns_hold_mean_and_bootstrap_interval():
+def test_other_real_images_pass_every_test_and_wrong_ones_fail_theirs(real, judge):
+    rng = np.random.default_rng(0)
+    made = {
+        "other": np.concatenate([partworld.draw(name, 8, seed=46) for name in partworld.CLASSES]),
+        "noise": rng.random(real.shape).astype("float32"),
+        "one": np.repeat(real[::8], 8, axis=0),
+        "washed": (0.5 + 0.4 * (real - 0.5)).astype("float32"),
+        "blurred": gaussian_filter(real, (0, 2, 2, 0)),
+        "copies": real[::-1].reshape(12, 8, 64, 64, 3)[::-1].reshape(real.shape),
+    }
+    training = np.concatenate([partworld.draw(name, 40, seed=47) for name in partworld.CLASSES])
+    t = compare(made, real, LABELS, [judge], np.concatenate([training, real[::2]]))
+    floor = compare({}, real, LABELS, [judge], training).loc["real"]
+    assert t.loc["other", "told_apart_low"] < 0.6 and t.loc["noise", "told_apart_low"] > 0.98
+    assert 0.4 < floor.told_apart < 0.6 and abs(floor.kid) < 0.05 * t.loc["noise", "kid"]
+    assert t.loc["washed", "told_apart_low"] > 0.8 and t.loc["blurred", "told_apart"] > 0.7
+    assert t.loc["other", "kid_low"] < 0.5 < t.loc["blurred", "kid_low"] < t.loc["noise", "kid"]
+    for column in ("density", "coverage"):
+        assert t.loc["other", column] > 0.75 and floor[column] > 0.75 and t.loc["noise", column] < 0.05
+        assert t.loc["washed", column] < 0.5
+    assert t.loc["one", "coverage"] < t.loc["other", "coverage"] - 0.1  # though where it is, real images are dense
+    assert t.loc["one", ["vendi", "vendi_within"]].tolist() == pytest.approx([1, 1])
+    assert t.loc["other", "vendi_within"] == pytest.approx(floor.vendi_within, rel=0.15)
+    assert max(t.loc["noise", "vendi_within"], t.loc["washed", "vendi_within"]) < 0.5 * floor.vendi_within
+    assert t.loc["one", "ms_ssim"] == pytest.approx(1) and t.loc["other", "ms_ssim"] < 0.4
+    for column in ("contrast", "high_frequency", "spectrum_slope", "naturalness", "orientations"):
+        assert t.loc["other", column] == pytest.approx(floor[column], rel=0.1), column
+    assert t.loc["washed", "contrast"] == pytest.approx(0.4 * floor.contrast, rel=1e-3)
+    assert t.loc["blurred", "high_frequency"] < 0.1 * floor.high_frequency < t.loc["noise", "high_frequency"]
+    assert t.naturalness.drop(["other", "one", "copies", "real"]).max() < floor.naturalness - 0.05
+    assert t.loc["copies", "nearest_tenth"] == t.loc["real", "nearest_tenth"] == 0
+    np.testing.assert_allclose(floor.copied, 0.1, atol=0.02)
+
+
+def test_copies_are_seen(real):
+    training = np.concatenate([partworld.draw(name, 20, seed=47) for name in partworld.CLASSES])
+    noisy = (training[::20].repeat(8, axis=0) + 0.01 * np.sign(real - 0.5)).clip(0, 1)
+    table = compare({"noisy copies": noisy}, real, LABELS, [lambda *_: {}], training)
+    assert table.loc["noisy copies", "copied"] == 1
+    distance = nearest_images(real, training)[1]
+    assert table.loc["real", "nearest"] == pytest.approx(distance.mean())
+    assert table.loc["real", "nearest_tenth"] == pytest.approx(np.percentile(distance, 10))
+    assert table.loc["noisy copies", "nearest_tenth"] < table.loc["noisy copies", "nearest"] < distance.min()
+
+
+def test_columns_hold_mean_and_bootstrap_interval_over_classes():
     def judge(images, labels, real):
-        return {"bright": images.mean((1, 2, 3)), "number": len(images)}
+        return {"bright": images.mean((1, 2, 3)), "class": {"0": 3.0, "1": 5.0}, "number": len(images)}
 
-    images = np.repeat(np.arange(100, dtype="float32") / 99, 12).reshape(100, 2, 2, 3)
-    table = compare({"ramp": images}, np.zeros((100, 2, 2, 3), "float32"), ["x"] * 100, judges=[judge])
-    expected = {"bright": 0.5, "bright_low": 0.5 - 1.96 * 0.0292, "bright_high": 0.5 + 1.96 * 0.0292, "number": 100}
-    pd.testing.assert_series_equal(table.loc["ramp"], pd.Series(expected, name="ramp"), atol=5e-3)
-    assert table.loc["real"].tolist() == [0, 0, 0, 100]
+    labels = np.repeat(np.arange(100).astype(str), 2)
+    ramp = np.repeat(np.arange(100, dtype="float32") / 99, 2)
+    noise = np.random.default_rng(0).uniform(-0.01, 0.01, (200, 16, 16, 3)).astype("float32")
+    images = (0.1 + 0.8 * ramp[:, None, None, None] + noise).astype("float32")
+    table = compare({"ramp": images}, images[::-1], labels, judges=[judge])
+    expected = {"bright": 0.5, "bright_low": 0.5 - 1.96 * 0.8 * 0.0292, "bright_high": 0.5 + 1.96 * 0.8 * 0.0292,
+                "class": 4, "class_low": 3, "class_high": 5, "number": 200}
+    found = table.loc["ramp", list(expected)]
+    pd.testing.assert_series_equal(found, pd.Series(expected, name="ramp"), atol=5e-3)
+    assert "number_low" not in table
 
 
-def test_kid_is_averaged_over_classes_and_real_images_are_compared_by_halves(real):
-    judge = ClassJudge()
-    features = judge.answers.predict(real, verbose=0)[1].reshape(12, 8, 96)
-    halves = np.mean([kernel_inception_distance(f[::2], f[1::2]) for f in features])
-    assert judge(real, LABELS, real)["kid"] == pytest.approx(halves, rel=1e-3)
+def test_classes_count_alike_and_one_class_has_no_interval():
+    images = np.concatenate([np.full((6, 16, 16, 3), 0.2), np.full((2, 16, 16, 3), 0.6)]).astype("float32")
+    images[:, ::2] += 0.1
+    labels = ["a"] * 6 + ["b"] * 2
+
+    def judge(images, labels, real):
+        return {"bright": images.mean((1, 2, 3))}
+
+    row = compare({}, images, labels, [judge]).loc["real"]
+    assert row.bright == pytest.approx(0.45) and row.bright_low == pytest.approx(0.25)
+    row = compare({}, images[:6], labels[:6], [judge]).loc["real"]
+    assert row.bright == pytest.approx(0.25) and np.isnan(row.bright_low) and np.isnan(row.bright_high)
+
+
+def test_class_judge_measures_within_classes_and_real_images_by_halves(real, judge):
+    network = judge.network
     other = np.concatenate([partworld.draw(name, 8, seed=45) for name in partworld.CLASSES])
-    known = judge.answers.predict(other, verbose=0)[1].reshape(12, 8, 96)
-    classwise = np.mean([kernel_inception_distance(f, k) for f, k in zip(features, known, strict=True)])
-    assert judge(real, LABELS, other)["kid"] == pytest.approx(classwise, rel=1e-3)
-    assert np.isnan(judge(real[::8], partworld.CLASSES, other[::8])["kid"])
+    features, known = (network.activations(x, ["embedding"])["embedding"].reshape(12, 8, 96) for x in (real, other))
+    answer, floor = judge(real, LABELS, other), judge(real, LABELS, real)
+    for i, name in enumerate(partworld.CLASSES):
+        f, k = features[i], known[i]
+        assert answer["kid"][name] == pytest.approx(metrics.kernel_inception_distance(f, k), rel=1e-3)
+        assert floor["kid"][name] == pytest.approx(metrics.kernel_inception_distance(f[::2], f[1::2]), rel=1e-3)
+        assert (answer["density"][name], answer["coverage"][name]) == metrics.density_and_coverage(f, k, 3)
+        assert (floor["density"][name], floor["coverage"][name]) == metrics.density_and_coverage(f[::2], f[1::2], 3)
+        assert answer["vendi"][name] == pytest.approx(metrics.vendi_score(f), rel=1e-4)
+        assert answer["vendi_within"][name] == pytest.approx(metrics.vendi_score(f - k.mean(0)), rel=1e-4)
+        assert floor["vendi_within"][name] == pytest.approx(metrics.vendi_score(f - f.mean(0)), rel=1e-4)
+    order = np.argsort(partworld.CLASSES)
+    classes = np.repeat(np.sort(partworld.CLASSES), 8)
+    both = (x[order].reshape(96, 96) for x in (features, known))
+    assert answer["told_apart"] == metrics.told_apart(*both, classes, classes)
+    assert np.isnan(judge(real[::8], partworld.CLASSES, other[::8])["kid"]["face"])
+
+
+def test_class_judge_takes_any_classifier_with_an_embedding(real):
+    """Scores and embedding are linear in the mean colour, so that all is known."""
+    import keras
+
+    image = keras.Input((64, 64, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="embedding")(image)
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax", use_bias=False, name="scores")(x))
+    model.layers[-1].set_weights([np.array([[1.0, 0], [0, 0], [0, 1]])])  # red against blue
+    judge = ClassJudge(model, ["red", "blue"], preprocess=lambda x: x * 10 - 5)
+    images = np.zeros((6, 64, 64, 3), "float32")
+    images[:3, ..., 0], images[3:, ..., 2] = 1, 0.5
+    answer = judge(images, ["red", "red", "blue", "blue", "blue", "blue"], images)
+    assert answer["accuracy"].tolist() == [True, True, False, True, True, True]
+    np.testing.assert_allclose(answer["log_probability"], -np.log1p(np.exp([-10, -10, 10, -5, -5, -5])), rtol=1e-4)
+    with pytest.raises(ValueError, match="expected a class out of red, blue; received 'green'"):
+        judge(images, ["green"] * 6, images)
+
+
+def test_the_judge_of_photographs(shared):
+    import keras
+
+    import vizlib as viz
+
+    folder, photos = shared / "photo_vgg16", shared / "photos" / "val"
+    classes = (folder / "classes.txt").read_text().split()
+    model = keras.models.load_model(folder / "judge.keras", compile=False)
+    mean = np.array([123.68, 116.779, 103.939], "float32")
+    judge = ClassJudge(model, classes, preprocess=lambda x: x * 255 - mean)
+    names = [path.name for path in sorted(photos.iterdir()) if path.name in classes][:3]
+    real, other = (np.concatenate([viz.load_images(photos, name, 16, seed=0)[half] for name in names])
+                   for half in (slice(8), slice(8, 16)))
+    noise = np.random.default_rng(0).random(real.shape).astype("float32")
+    table = compare({"other": other, "noise": noise}, real, np.repeat(names, 8), [judge])
+    assert table.loc["other", "accuracy"] > 0.5 > table.loc["noise", "accuracy"]
+    assert table.loc["noise", "told_apart"] > 0.95 and table.loc["other", "told_apart"] < 0.75
+    assert table.loc["noise", "kid_low"] > table.loc["other", "kid_high"]
+    assert table.loc["noise", "naturalness"] < table.loc["other", "naturalness"]
+
+
+def test_pixel_statistics_are_within_classes(real):
+    made, labels = real[:16], LABELS[:16]
+    answer = pixel_statistics(made, labels, real[16:32])
+    natural = [pixels.naturalness(made[:8], real[16:24]), pixels.naturalness(made[8:], real[24:32])]
+    np.testing.assert_allclose(answer["naturalness"], np.concatenate(natural))
+    assert answer["ms_ssim"][LABELS[8]] == pixels.ms_ssim(made[8:])
+    np.testing.assert_allclose(pixel_statistics(made, labels, made)["naturalness"][:8],
+                               pixels.naturalness(x := real[:8], x))
+    np.testing.assert_allclose(answer["contrast"], made.std((1, 2, 3)), rtol=1e-4)
 
 
 def test_part_judge_counts_what_is_left_over():

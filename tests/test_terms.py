@@ -2,8 +2,18 @@
 
 import numpy as np
 
-from vizlib.statistics import ImageStatistics
-from vizlib.terms import ClassScore, Distance, SquaredNorm, TotalVariation, Typical, priors
+from vizlib.backend import value_and_gradient
+from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
+from vizlib.terms import (
+    ChannelStatistics,
+    ClassScore,
+    Distance,
+    Outliers,
+    SquaredNorm,
+    TotalVariation,
+    Typical,
+    priors,
+)
 
 
 def test_distance_is_relative_to_the_target():
@@ -58,3 +68,71 @@ def test_priors_are_those_of_the_class():
     assert np.mean(edges(activations)) / edges.weight < 0.3
     grey = {"image": np.full((1, 8, 8, 3), 0.5, "float32")}
     assert colours(grey)[0] / colours.weight > 1 and smooth(grey)[0] < np.min(smooth(activations))
+
+
+def gradient_of(term, layer, values):
+    """The loss summed over images, and its gradient, by the backend."""
+    from keras import ops
+
+    def loss(variables):
+        return ops.sum(term({layer: variables[0]})), ()
+
+    (total, _), (gradient,) = value_and_gradient(loss)([ops.convert_to_tensor(values)])
+    return float(total), np.asarray(gradient)
+
+
+def test_outliers_and_their_gradient_equal_the_dense_formula():
+    """By the inverse of the whole covariance; the gradient is 0 at all neurons but the outliers."""
+    rng = np.random.default_rng(0)
+    real = (rng.standard_normal((60, 4)) @ rng.standard_normal((4, 12)) + 0.3 * rng.standard_normal((60, 12))).astype(
+        "float32"
+    )
+    model = PCAGaussian(4).fit(real.reshape(60, 2, 3, 2))
+    axes, _, noise, _ = model.conditionals()
+    variances = np.maximum(model._variances()[0], noise)
+    covariance = axes.T @ np.diag(variances - noise) @ axes + noise * np.eye(12)
+    precision = np.linalg.inv(covariance.astype("float64"))
+    deviation = 1 / np.sqrt(np.diag(precision))
+    x = (real[:5] + rng.standard_normal((5, 12))).astype("float32")
+    z = (x - model.mean_) @ precision * deviation
+    threshold = np.linspace(0.5, 2, 12)
+    beyond = np.abs(z) > threshold
+    assert 0.1 < beyond.mean() < 0.9
+
+    term = Outliers("k", model, threshold.reshape(2, 3, 2))
+    total, gradient = gradient_of(term, "k", x.reshape(5, 2, 3, 2))
+    np.testing.assert_allclose(total, np.maximum(np.abs(z) - threshold, 0).mean(axis=1).sum(), rtol=1e-4)
+    np.testing.assert_allclose(gradient.reshape(5, 12), beyond * np.sign(z) / deviation / 12, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(term.where(x.reshape(5, 2, 3, 2)).reshape(5, 12), beyond)
+    np.testing.assert_allclose(term.z(x), model.conditional_z(x.reshape(5, 2, 3, 2)).reshape(5, 12), atol=1e-3)
+
+
+def test_a_step_back_by_the_gradient_takes_an_outlier_to_its_threshold():
+    """Given the others, the excess of z times the deviation is exactly the way back."""
+    rng = np.random.default_rng(1)
+    model = PCAGaussian(2).fit((rng.standard_normal((50, 2)) @ rng.standard_normal((2, 6))).astype("float32")
+                               + 0.1 * rng.standard_normal((50, 6)).astype("float32"))
+    x = model.mean_[None].copy()
+    x[0, 3] += 5
+    term = Outliers("k", model, np.full(6, 3.0, "float32"))
+    z = np.asarray(term.z(x))[0]
+    deviation = (5 / z[3])  # all others are at the mean, so that 5 is the distance to what they let expect
+    x[0, 3] -= (z[3] - 3) * deviation
+    np.testing.assert_allclose(np.asarray(term.z(x))[0, 3], 3, rtol=1e-3)
+
+
+def test_channel_statistics_by_hand():
+    """Two channels, two positions: means 0 ± 1 over images, second moments known."""
+    real = np.array([[[[1.0, 0.0]], [[1.0, 0.0]]], [[[-1.0, 0.0]], [[-1.0, 2.0]]]], "float32")
+    moments = Moments().fit(real)
+    np.testing.assert_allclose(moments.channel_mean_, [0, 0.5])
+    spread = np.sqrt(np.diag(moments.spatial_mean_covariance_))  # √2 and √0.5
+    np.testing.assert_allclose(spread, np.sqrt([2, 0.5]))
+    x = np.array([[[[4.0, 0.5]], [[4.0, 0.5]]]], "float32")
+    outside = (4 / np.sqrt(2) - 1) / 2
+    second = np.array([[16.0, 0], [0, 0]])
+    error = ((second - moments.channel_covariance_) ** 2).sum() / (moments.channel_covariance_**2).sum()
+    term = ChannelStatistics("k", moments)
+    np.testing.assert_allclose(term({"k": x}), [outside + error], rtol=1e-5)
+    with_layer = priors({"k": moments})
+    assert [t.layer for t in with_layer] == ["k"] and with_layer[0].weight < 1

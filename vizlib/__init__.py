@@ -7,6 +7,7 @@ Importing it is immediate: what a name below needs is imported when the name is 
 
 import os
 from importlib import import_module
+from logging import getLogger
 from sys import modules
 from types import ModuleType
 
@@ -15,20 +16,30 @@ __version__ = "0.1.0"
 _SUBMODULES = ("partworld", "plots", "realism", "statistics", "terms")
 
 _HOMES = {
-    "load_network": "network",
+    "load_network": "loaders",
     "Network": "network",
+    "convert_vgg16": "convert",
     "load_images": "images",
     "ImageStatistics": "statistics",
     "PCAGaussian": "statistics",
     "LocalGaussian": "statistics",
+    "QuiltedGaussian": "statistics",
     "BootstrapMix": "statistics",
     "StatsStore": "store",
     "collect": "collect",
     "saliency": "saliency",
     "reconstruct": "methods",
-    "simonyan": "methods",
+    "suppress": "methods",
+    "chain": "methods",
+    "walk": "methods",
+    "simonyan": "baselines",
+    "olah": "baselines",
+    "maco": "baselines",
     "explore": "explorer",
 }
+
+# Each set of layers is a function of its own, traced once, which TensorFlow takes for one that is traced over and over.
+getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
 
 __all__ = ["__version__", *_SUBMODULES, *_HOMES]
 

@@ -44,6 +44,12 @@ def arrangements():
     return sorted(examples, key=lambda example: -len(example.kinds))
 
 
+@lru_cache
+def _needed():
+    """How many parts of each kind each arrangement has: (arrangements, kinds)."""
+    return np.stack([np.bincount(example.kinds, minlength=len(partworld.PARTS)) for example in arrangements()])
+
+
 def complete_objects(parts):
     """The complete objects that the parts of one picture make, and the parts that are left over.
 
@@ -66,7 +72,8 @@ def complete_objects(parts):
 def _best_fit(kinds, places):
     """The closest fit among those with most parts; None where no arrangement fits."""
     best = None
-    for example in arrangements():
+    enough = (np.bincount(kinds, minlength=len(partworld.PARTS)) >= _needed()).all(1)
+    for example in (arrangements()[i] for i in np.flatnonzero(enough)):
         if best and len(example.kinds) < len(best.members):
             break
         for fit in _fits(example, kinds, places):
@@ -76,10 +83,10 @@ def _best_fit(kinds, places):
 
 
 def _fits(example, kinds, places):
-    """Fits of one arrangement, from guesses that take its two parts farthest apart to two parts of their kinds."""
-    needed, counts = np.unique(example.kinds, return_counts=True)
-    if np.any((needed[:, None] == kinds).sum(1) < counts):
-        return
+    """Fits of one arrangement, from guesses that take its two parts farthest apart to two parts of their kinds.
+
+    There must be as many parts of each kind as the arrangement has.
+    """
     same = example.kinds[:, None] == kinds
     i, j = np.unravel_index(np.abs(example.places[:, None] - example.places).argmax(), (len(example.kinds),) * 2)
     first, second = (guess.ravel() for guess in np.meshgrid(np.flatnonzero(same[i]), np.flatnonzero(same[j])))

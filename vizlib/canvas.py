@@ -31,6 +31,9 @@ class Unbounded:
 class Pixels:
     """One variable per pixel and colour, blurred and then squashed into [0, 1] by a sigmoid.
 
+    It starts from noise with the spectrum and the colours of natural images, faint but different for each image: from
+    white noise, in which the network sees nothing, all images of a class come out alike.
+
     blur: standard deviation of the Gaussian in pixels. Blurring what is optimised keeps out the high frequencies
     that fool a network (Yosinski et al. 2015).
     """
@@ -40,7 +43,7 @@ class Pixels:
         self._blur = gaussian_filter1d(np.eye(size, dtype="float32"), blur, axis=0) if blur else None
 
     def start(self, n, seed):
-        return _noise(n, self.size, seed, 0.1)
+        return [ops.convert_to_numpy(Cosine(self.size).logits(_noise(n, self.size, seed, 0.5)))]
 
     def image(self, variables):
         pixels = variables[0]
@@ -69,9 +72,40 @@ class Cosine:
         return _noise(n, self.size, seed, 0.01)
 
     def image(self, variables):
+        return ops.sigmoid(self.logits(variables))
+
+    def logits(self, variables):
+        """What is squashed: float32 (n, size, size, 3)."""
         spectrum = variables[0] * self._scale
         brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", self._basis, spectrum, self._basis)
-        return ops.sigmoid(ops.matmul(brightness_and_hues, self._colours))
+        return ops.matmul(brightness_and_hues, self._colours)
+
+
+class Phase:
+    """The phases of a Fourier spectrum whose magnitudes stay those of given images (MACO: Fel et al. 2023).
+
+    Score maximisation cannot then add the high frequencies that fool a network. Not kept in [0, 1].
+
+    images: (n, size, size, 3) in [0, 1]; in their decorrelated colours the mean magnitude, and their mean colour.
+    `magnitude`: float32 (3, size, size), of the discrete Fourier transform.
+    """
+
+    def __init__(self, images):
+        self.size = images.shape[1]
+        self._mean = images.mean(axis=(0, 1, 2))
+        colours = (images - self._mean) @ np.linalg.inv(COLOUR_BASIS).T
+        self.magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")
+        self.magnitude[:, 0, 0] = 0  # which is the mean colour
+
+    def start(self, n, seed):
+        return [np.pi * variable for variable in _noise(n, self.size, seed, 1.0)]
+
+    def image(self, variables):
+        angles = ops.transpose(variables[0], (0, 3, 1, 2))
+        mirrored = ops.roll(ops.flip(angles, axis=(2, 3)), (1, 1), axis=(2, 3))
+        odd = angles - mirrored  # a real image has phases φ(−f) = −φ(f)
+        colours, _ = ops.ifft2((self.magnitude * ops.cos(odd), self.magnitude * ops.sin(odd)))
+        return ops.matmul(ops.transpose(colours, (0, 2, 3, 1)), COLOUR_BASIS.T) + self._mean
 
 
 def _noise(n, size, seed, deviation):

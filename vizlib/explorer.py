@@ -4,21 +4,23 @@ import html
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
 
+from vizlib.baselines import simonyan
 from vizlib.collect import collect
 from vizlib.images import load_images
-from vizlib.methods import reconstruct, simonyan
+from vizlib.methods import reconstruct
 from vizlib.network import SCORES
 from vizlib.plots import gradient_colours, png
 from vizlib.saliency import saliency
 from vizlib.store import IMAGE, StatsStore
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
-LAYER, SAMPLER = "block2_conv2", "LocalGaussian"  # of those tried, the layer to start with and the sampler of all runs
+LAYER = "block2_conv2"  # of those tried, the layer to start with
 BLANK = png(np.full((4, 96, 96, 3), 0.92))
 PANELS = {
     "saliency": "Saliency: real images, guided gradients",
@@ -45,7 +47,9 @@ class Comparison(NamedTuple):
 def compare_class(net, store, class_name, layer, n=4, steps=160, seed=0, prior_weight=1.0, watch=None):
     """Saliency of real images, the Simonyan baseline and reconstructions of sampled activations: a `Comparison`.
 
-    net: a `Network`. store: a `StatsStore` that holds the class and layer. n: images of each kind. steps, seed,
+    Samples are of the layer and of the finer ones that tell what it leaves open, see `Network.finer_layers`.
+
+    net: a `Network`. store: a `StatsStore` that holds the class and those layers. n: images of each kind. steps, seed,
     prior_weight: as `reconstruct` takes them. watch(panel, done, images): called as the work goes on with "saliency",
     "baseline" or "samples", the share of its work that is done, and images so far; where it returns True, the work
     ends, and the comparison holds the best so far.
@@ -57,7 +61,7 @@ def compare_class(net, store, class_name, layer, n=4, steps=160, seed=0, prior_w
     def follow(panel):
         return lambda step, images, losses: watch(panel, (step + 1) / steps, images)
 
-    targets = store.model(class_name, layer, SAMPLER).sample(n, seed)
+    targets = store.sample(class_name, [layer, *net.finer_layers(layer)], n, seed)
     statistics = store.model(class_name, IMAGE)
     real = store.activations(class_name, IMAGE)[:n]
     gradients = saliency(net, real, SCORES, class_name, rule="guided")
@@ -69,7 +73,7 @@ def compare_class(net, store, class_name, layer, n=4, steps=160, seed=0, prior_w
     if watch("baseline", 1.0, images):
         return found
     images = reconstruct(
-        net, targets, layer, statistics, prior_weight, steps, seed, callback=follow("samples"), progress=False
+        net, targets, None, statistics, prior_weight, steps, seed, callback=follow("samples"), progress=False
     ).images
     watch("samples", 1.0, images)
     return found._replace(samples=images)
@@ -166,7 +170,7 @@ class Explorer:
         except ValueError:  # not there, or not whole, which collect() mends if it gets the same images
             images = load_images(self.source, class_name, self.n_images, size=self.net.image_size)
         net = _Watched(self.net, lambda seen: self._watch("statistics", seen / len(images), None))
-        collect(net, images, class_name, [layer], store, progress=False)
+        collect(net, images, class_name, [layer, *self.net.finer_layers(layer)], store, progress=False)
 
     def _watch(self, stage, done, images):
         if done == 1 or monotonic() - self._refreshed > REFRESH:
@@ -193,11 +197,16 @@ class _Watched:
     def __getattr__(self, name):
         return getattr(self._net, name)
 
-    def activations(self, images, layers):
-        self._seen += len(images)
-        if self._watch(self._seen):
-            raise _Stopped
-        return self._net.activations(images, layers)
+    def features(self, layers):
+        model = self._net.features(layers)
+
+        def predict(images):
+            self._seen += len(images)
+            if self._watch(self._seen):
+                raise _Stopped
+            return model.predict_on_batch(images)
+
+        return SimpleNamespace(predict_on_batch=predict)
 
 
 def _pairs(real, gradients):

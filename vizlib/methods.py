@@ -1,61 +1,149 @@
-"""The methods: each a composition of terms, handed to the one loop."""
+"""The methods: each a composition of terms, handed to the one loop. The baselines are in `vizlib.baselines`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vizlib.canvas import Cosine, Pixels, Unbounded
-from vizlib.network import SCORES
-from vizlib.optimize import adam, gradient_descent, optimize
-from vizlib.saliency import saliency
-from vizlib.terms import ClassScore, Distance, SquaredNorm, priors
+from vizlib.baselines import class_score
+from vizlib.canvas import Cosine
+from vizlib.network import PRE
+from vizlib.optimize import Result, adam, optimize
+from vizlib.terms import Distance, Outliers, priors
+from vizlib.views import Jitter
 
-NORM = 0.002  # weight of the squared norm beside the score
+QUANTILE = 0.99  # of |z| of held-out activations, beyond which a neuron is an outlier
+SMOOTHNESS = 0.1  # weight of the total variation where targets have as many numbers as the image
+SCORE, PUSH = 0.01, 3.0  # weights of the score and of the outliers, beside the priors
+
+
+@dataclass(frozen=True)
+class Suppression(Result):
+    """What `suppress` returns.
+
+    before: what `images` were when only their score had been maximised. outliers: {layer: (before, after)}, which
+    neurons are outliers there, bool (n, h, w, channels) or (n, units). terms: {layer: `terms.Outliers`}, to ask the
+    same of other images, see `find_outliers`.
+    """
+
+    before: np.ndarray = None
+    outliers: dict = field(default_factory=dict)
+    terms: dict = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Chain(Result):
+    """What `chain` returns. stages: {layer: images}, deep to shallow: all that was drawn down to it, inverted."""
+
+    stages: dict = field(default_factory=dict)
 
 
 def reconstruct(
-    net, targets, layer, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
+    net, targets, layer=None, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
 ):
-    """Images whose activations at a layer are the targets: feature inversion (Mahendran & Vedaldi 2015).
+    """Images whose activations at a layer, or at several, are the targets: inversion (Mahendran & Vedaldi 2015).
 
     With targets sampled from the statistics of a class this is stochastic deconvolution: each is a new image of it.
+    With a `PCAGaussian`'s draw at temperature 0 it is the inversion of the mean activation.
 
-    targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them.
-    statistics: the fitted statistics of the layer "image", `store.model(class_name, "image")`, that say how smooth,
-    sharp and coloured images of the class are; without them no prior applies. prior_weight: scales all of the
-    priors. callback, progress, the returned `Result` and its errors: see `optimize`.
+    targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
+    {layer: such targets}, all for the same n images. statistics: what `terms.priors` takes, such as
+    `store.model(class_name, "image")`: how smooth, sharp and coloured images of the class are; without them no prior
+    applies. prior_weight: scales all of the priors. callback, progress, the returned `Result` and its errors: see
+    `optimize`.
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
     """
-    targets = _checked_targets(net, targets, layer)
-    terms = [Distance(layer, targets)]
+    targets = targets if isinstance(targets, dict) else {layer: targets}
+    targets = {name: _checked_targets(net, values, name) for name, values in targets.items()}
+    n = len(next(iter(targets.values())))
+    if any(len(values) != n for values in targets.values()):
+        received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
+        raise ValueError(f"expected targets for the same images at each layer; received {received}.")
+    terms = [1 / len(targets) * Distance(name, values) for name, values in targets.items()]
     if statistics is not None and prior_weight:
-        terms += [prior_weight * term for term in priors(statistics)]
-    jitter = np.linspace(2, 0, steps).round()  # first find the coarse structure, then fit it to the pixel
-    result = optimize(
-        net, terms, Cosine(net.image_size), len(targets), steps, seed, adam(), jitter, callback, progress
-    )
-    return _with(result, method="reconstruct", layer=layer, prior_weight=prior_weight)
+        undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
+        terms += [prior_weight * term for term in priors(statistics, SMOOTHNESS * undecided)]
+    view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
+    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, adam(0.1), view, None, callback, progress)
+    return result.with_facts(method="reconstruct", layer=", ".join(targets), prior_weight=prior_weight)
 
 
-def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None, progress=True):
-    """Images that maximise the score of a class less their squared norm (Simonyan et al. 2013): the baseline.
+def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callback=None, progress=True):
+    """Images that maximise the score of a class, rid of the neurons that no image of the class would have.
 
-    tuned: with what was found to help since then: blur, jitter and normalised gradients (Yosinski et al. 2015; Olah
-    et al. 2017). If False, the method as published, gradient ascent from the mean image. The paper leaves the weight of
-    the norm and the step size open; here they are relative to the gradient of the score at the mean image, so that
-    they mean the same for any network. callback, progress, the returned `Result` and its errors: see `optimize`.
+    In the first quarter of the steps the score is maximised alone. In the others, those neurons of shallow layers that
+    the joint statistics of the class call outliers are moved back to where the others let expect them, and no other
+    neuron is: |z| given the others beyond the 99th percentile of that neuron in held-out images. The priors of the
+    class go with it. It joins the ascent of Simonyan et al. 2013 to a deconvolution of exactly what should not be.
 
-    Raises ValueError, listing the classes, for an unknown class.
+    store: a `StatsStore` with the layers and the images. layers: where to look for outliers; None for the two
+    shallowest in there. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`, which
+    says what was suppressed and where. Raises ValueError for a class or layer that is not there.
     """
-    index, canvas = net.class_index(class_name), Unbounded(net.image_size)
-    gradient = saliency(net, canvas.image(canvas.start(1, seed)), SCORES, index)
-    terms = [1 / np.linalg.norm(gradient) * ClassScore(index), NORM * SquaredNorm()]
-    rule, jitter = gradient_descent(0.2), 0
-    if tuned:
-        canvas, rule, jitter = Pixels(net.image_size, blur=1.0), adam(), 4
-    result = optimize(net, terms, canvas, n, steps, seed, rule, jitter, callback, progress)
-    return _with(result, method="simonyan", class_name=class_name, tuned=tuned)
+    score, there = SCORE * class_score(net, class_name), store.layers(class_name)
+    layers = layers or [name for name in net.layers if name in there][:2]
+    outliers = {layer: _outliers(net, class_name, store, layer) for layer in layers}
+    canvas, first = Cosine(net.image_size), steps // 4
+    before = optimize(net, [score], canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
+    terms = [score, *(PUSH * term for term in outliers.values()), *priors(store.model(class_name, "image"))]
+    after = optimize(net, terms, canvas, n, steps - first, seed, adam(), None, before.variables, callback, progress)
+    both = [find_outliers(net, outliers, images) for images in (before.images, after.images)]
+    found = {layer: tuple(where[layer] for where in both) for layer in layers}
+    facts = {"method": "suppress", "class_name": class_name, "layers": ", ".join(layers), "quantile": QUANTILE}
+    return Suppression(**vars(after.with_facts(**facts)), before=before.images, outliers=found, terms=outliers)
+
+
+def find_outliers(net, terms, images):
+    """Which neurons of images are outliers: {layer: bool (n, h, w, channels) or (n, units)}.
+
+    terms: {layer: `terms.Outliers`}, such as those of a `Suppression`. images: as `Network.activations` takes them.
+    """
+    activations = net.activations(images, [term.layer for term in terms.values()])
+    return {layer: term.where(activations[term.layer]) for layer, term in terms.items()}
+
+
+def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.0, callback=None, progress=True):
+    """Images drawn layer by layer: the deepest from the class, each below given the one above, and inverted.
+
+    The layers are drawn by `StatsStore.sample`.
+
+    store: a `StatsStore` with the layers. layers: their names, in any order. temperature: as of samplers. callback,
+    progress and errors: see `optimize`, which runs once for each layer. Returns a `Chain`; each of its stages has what
+    was drawn down to a layer, its images have it all.
+
+    Raises ValueError for a class or layer that is not there.
+    """
+    for layer in layers:
+        net.check_layer(layer)
+    layers = sorted(layers, key=net.layers.index, reverse=True)
+    drawn, stages = store.sample(class_name, layers, n, seed, temperature), {}
+    statistics = store.model(class_name, "image")
+    for i, layer in enumerate(layers):
+        targets = {name: drawn[name] for name in layers[: i + 1]}
+        result = reconstruct(net, targets, None, statistics, 1.0, steps, seed, callback, progress)
+        stages[layer] = result.images
+    facts = {"method": "chain", "class_name": class_name, "temperature": temperature}
+    return Chain(**vars(result.with_facts(**facts)), stages=stages)
+
+
+def walk(net, class_name, store, layer, component=0, n=7, reach=2.0, steps=256, seed=0, callback=None, progress=True):
+    """Images along a principal component of a class, from −reach to reach standard deviations from its mean.
+
+    store: a `StatsStore` with the layer. component: from 0, that of the largest variance. The rest: as `reconstruct`.
+    """
+    model = store.model(class_name, layer, "PCAGaussian")
+    if not 0 <= component < len(model.components_):
+        raise ValueError(f"expected a component from 0 to {len(model.components_) - 1}; received {component}.")
+    places = np.zeros((n, component + 1))
+    places[:, component] = np.linspace(-reach, reach, n) * np.sqrt(model.explained_variance_[component])
+    targets, statistics = model.inverse_transform(places), store.model(class_name, "image")
+    result = reconstruct(net, targets, layer, statistics, 1.0, steps, seed, callback, progress)
+    return result.with_facts(method="walk", class_name=class_name, component=component, reach=reach)
+
+
+def _outliers(net, class_name, store, layer):
+    model = store.model(class_name, layer, "PCAGaussian")
+    return Outliers(layer + PRE * net.is_rectified(layer), model, model.conditional_z_threshold(QUANTILE))
 
 
 def _checked_targets(net, targets, layer):
@@ -66,7 +154,3 @@ def _checked_targets(net, targets, layer):
     if not np.isfinite(targets).all():
         raise ValueError(f"expected finite targets; received {np.sum(~np.isfinite(targets))} that are not.")
     return targets
-
-
-def _with(result, **facts):
-    return replace(result, provenance=result.provenance | facts)

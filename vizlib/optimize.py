@@ -1,13 +1,14 @@
 """The loop: moves images until they are what a list of terms asks for."""
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from keras import ops
 from tqdm.auto import trange
 
 from vizlib.backend import BACKEND, compiled, value_and_gradient
+from vizlib.views import Jitter
 
 
 @dataclass(frozen=True)
@@ -15,12 +16,18 @@ class Result:
     """What a method returns.
 
     images: float32 (n, size, size, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
-    (steps, n)}, its weighted loss at each step. provenance: how the images were made, {str: value}.
+    (steps, n)}, its weighted loss at each step; terms of one name are told apart by their layers. provenance: how
+    the images were made, {str: value}. variables: those of the canvas after the last step, to go on from.
     """
 
     images: np.ndarray
     history: dict
     provenance: dict = field(default_factory=dict)
+    variables: list = field(default_factory=list, repr=False)
+
+    def with_facts(self, **facts):
+        """The same with more in its provenance."""
+        return replace(self, provenance=self.provenance | facts)
 
 
 def adam(learning_rate=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
@@ -48,42 +55,36 @@ def gradient_descent(learning_rate):
     return lambda variables: (), update
 
 
-def shifted(images, offset, margin):
-    """The images with mirrored margins, cut at an offset in [0, 2 margin] of rows and columns; margin stays put."""
-    if not margin:
-        return images
-    padded = ops.pad(images, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode="reflect")
-    return ops.slice(padded, [0, offset[0], offset[1], 0], images.shape)
-
-
-def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, callback=None, progress=True):
+def optimize(
+    net, terms, canvas, n, steps=256, seed=0, rule=None, view=None, start=None, callback=None, progress=True
+):
     """Minimise the sum of the terms over n images, each on its own.
 
     canvas: where the images live, one of `vizlib.canvas`. rule: an update rule, (start, update); `adam()` if None.
-    jitter: the largest shift in pixels by which the images are moved before the network sees them, drawn anew at
-    each step; one number or one for each step. callback(step, images, losses): called at each step with the images
-    and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the notebook's stop button)
-    ends it too, with a warning; the result then holds the best so far.
+    view: how the network gets to see them, one of `vizlib.views`; None for as they are. start: the `variables` of an
+    earlier result, to go on from; None for those of the canvas. callback(step, images, losses): called at each step
+    with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the notebook's
+    stop button) ends it too, with a warning; the result then holds the best so far.
 
     Returns a `Result`; the same arguments give the same images. Raises FloatingPointError, which names the term, as
     soon as a loss or a gradient is not finite.
     """
-    start, update = rule or adam()
+    start_rule, update = rule or adam()
+    view = view or Jitter(0)
     layers = tuple(sorted({layer for term in terms for layer in term.layers}))
     features = net.features(layers) if layers else lambda images: {}
-    margin, offsets = _offsets(jitter, steps, seed)
 
-    def evaluate(variables, offset, terms):
+    def evaluate(variables, draw, terms):
         images = canvas.image(variables)
-        activations = features(shifted(images, offset, margin)) | {"image": images}
+        activations = features(view.see(images, draw)) | {"image": images}
         losses = ops.stack([term(activations) for term in terms])
         return ops.sum(losses), (losses, images)
 
     gradient = value_and_gradient(evaluate)
 
     @compiled
-    def advance(variables, state, best, offset, step):
-        (_, (losses, images)), gradients = gradient(variables, offset, terms)
+    def advance(variables, state, best, draw, step):
+        (_, (losses, images)), gradients = gradient(variables, draw, terms)
         finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
         total = ops.sum(losses, axis=0)
         better = total < best[0]
@@ -91,20 +92,21 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
         variables, state = update(variables, gradients, state, step)
         return variables, state, best, losses, images, finite
 
-    variables = [ops.convert_to_tensor(v) for v in canvas.start(n, seed)]
-    state = start(variables)
+    variables = [ops.convert_to_tensor(v) for v in start or canvas.start(n, seed)]
+    state = start_rule(variables)
     best = (ops.full((n,), np.inf), canvas.image(variables))
     history = []
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
             for step in bar:
-                before, offset = variables, ops.convert_to_tensor(offsets[step])
+                rng = np.random.default_rng([seed, 1, step])
+                before, draw = variables, [ops.convert_to_tensor(v) for v in view.draw(rng, step)]
                 variables, state, best, losses, images, finite = advance(
-                    variables, state, best, offset, ops.convert_to_tensor(step, "float32")
+                    variables, state, best, draw, ops.convert_to_tensor(step, "float32")
                 )
                 history.append(ops.convert_to_numpy(losses))
                 if not (np.isfinite(history[-1]).all() and finite):
-                    raise FloatingPointError(_blame(terms, evaluate, before, offset, step))
+                    raise FloatingPointError(_blame(terms, evaluate, before, draw, step))
                 bar.set_postfix(loss=f"{history[-1].sum(0).mean():.4g}", refresh=False)
                 if callback and callback(step, ops.convert_to_numpy(images), _by_name(terms, history[-1])):
                     break
@@ -114,33 +116,35 @@ def optimize(net, terms, canvas, n, steps=256, seed=0, rule=None, jitter=0, call
     provenance = {
         "network": net.fingerprint,
         "backend": BACKEND,
-        "terms": {term.name: term.weight for term in terms},
+        "terms": dict(zip(_names(terms), (term.weight for term in terms), strict=True)),
         "canvas": type(canvas).__name__,
         "steps": len(history),
         "seed": seed,
-        "jitter": margin,
+        "view": type(view).__name__,
     }
     history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
     images = np.clip(ops.convert_to_numpy(best[1]), 0, 1)
-    return Result(images, _by_name(terms, history), provenance)
+    variables = [ops.convert_to_numpy(v) for v in variables]
+    return Result(images, _by_name(terms, history), provenance, variables)
 
 
-def _offsets(jitter, steps, seed):
-    """The margin to pad by, and the corner of the shifted image in the padded one at each step, int32 (steps, 2)."""
-    reach = np.broadcast_to(jitter, steps)[:, None]
-    margin = int(np.max(reach, initial=0))
-    draws = np.random.default_rng([seed, 1]).uniform(-1, 1, (steps, 2))
-    return margin, (margin + np.round(reach * draws)).astype("int32")
+def _names(terms):
+    """The terms' names; those that several share are told apart by their layers."""
+    names = [term.name for term in terms]
+    return [
+        f"{name}, {', '.join(term.layers)}" if names.count(name) > 1 else name
+        for name, term in zip(names, terms, strict=True)
+    ]
 
 
 def _by_name(terms, losses):
-    return {term.name: loss for term, loss in zip(terms, losses, strict=True)}
+    return dict(zip(_names(terms), losses, strict=True))
 
 
-def _blame(terms, evaluate, variables, offset, step):
+def _blame(terms, evaluate, variables, draw, step):
     """The message for a step that gave NaN or infinity: the first term whose loss or gradient does."""
     for term in terms:
-        (loss, _), gradients = value_and_gradient(lambda v, term=term: evaluate(v, offset, [term]))(variables)
+        (loss, _), gradients = value_and_gradient(lambda v, term=term: evaluate(v, draw, [term]))(variables)
         for what, values in (("loss", [loss]), ("gradient", gradients)):
             if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values):
                 return f"expected finite numbers; the {what} of the term {term.name!r} is not, at step {step}."

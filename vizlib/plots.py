@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from vizlib.images import as_images, to_uint8
+from vizlib.statistics import power_spectrum
 
 DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
@@ -102,6 +103,25 @@ def activation_maps(activations, channels=8, title=None):
     return image_grid(rows, [f"channel {channel}" for channel in strongest], title)
 
 
+def outlier_maps(suppression, title=None):
+    """Where neurons are outliers when the score is maximised alone, and after they were suppressed.
+
+    suppression: what `suppress` returns. Maps show the share of channels that are outliers at each position, from 0,
+    black, to the largest share before, on a scale of its own for each convolution layer.
+    """
+    rows, size = {}, suppression.images.shape[1]
+    for when, images in enumerate((suppression.before, suppression.images)):
+        rows["suppressed" if when else "score alone"] = images
+        for layer, found in suppression.outliers.items():
+            if found[0].ndim == 4:
+                shares = [outliers.mean(axis=-1) for outliers in found]
+                nearest = np.arange(size) * shares[0].shape[1] // size
+                share = shares[when][:, nearest][:, :, nearest] / max(shares[0].max(), np.finfo("float32").tiny)
+                label = f"{'left' if when else 'outliers'} in {layer}"
+                rows[label] = plt.colormaps["magma"](np.minimum(share, 1))[..., :3]
+    return image_grid(rows, title=title)
+
+
 def spectrum(models, title="Variance that the leading components explain"):
     """Cumulative share of the variance over the number of components. models: {label: fitted PCAGaussian}."""
     curves = {label: np.cumsum(model.explained_variance_ratio_) for label, model in models.items()}
@@ -116,6 +136,48 @@ def losses(history, title="Losses"):
     curves = {term: np.mean(values, axis=1) for term, values in history.items()}
     scale = "log" if all(curve.min() > 0 for curve in curves.values()) else "linear"
     return _lines(curves, title, xlabel="step", ylabel="weighted loss", yscale=scale)
+
+
+def power_spectra(sets, title="Power of the brightness"):
+    """The mean power of images in each octave of frequencies, on a logarithmic scale.
+
+    sets: {label: images (n, h, w, 3)}, as `as_images` takes them. The mean is geometric, the octaves are those of
+    `statistics.power_spectrum`.
+    """
+    curves = {
+        label: np.exp(np.mean(np.asarray(power_spectrum(as_images(images))), axis=0)) for label, images in sets.items()
+    }
+    return _lines(curves, title, xlabel="octave of frequencies, from coarse to fine", ylabel="power", yscale="log")
+
+
+def realism_bars(frame, columns=None, title=None):
+    """A panel for each column of `realism.compare`: a bar for each method, its interval, and real images dashed.
+
+    frame: the DataFrame, with a row "real". columns: names without "_low" and "_high"; None for those that the frame
+    has of accuracy, kid, told_apart, naturalness, contrast, high_frequency, vendi_within and stray_parts.
+    """
+    usual = ("accuracy", "kid", "told_apart", "naturalness", "contrast", "high_frequency", "vendi_within",
+             "stray_parts")
+    columns = columns or [name for name in usual if name in frame]
+    across = min(4, len(columns))
+    down = ceil(len(columns) / across)
+    figure, axes = _figure(down, across, (2.2 * across + 1.8, (0.28 * len(frame) + 0.6) * down), title)
+    for i, axis in enumerate(axes.flat):
+        axis.set_visible(i < len(columns))
+    for axis, name in zip(axes.flat, columns, strict=False):
+        values = frame[name].to_numpy(float)
+        spread = None
+        if f"{name}_low" in frame:
+            ends = frame[[f"{name}_low", f"{name}_high"]].to_numpy(float).T
+            spread = np.nan_to_num(np.abs(ends - values))
+        colours = [COLOURS[2] if method == "real" else COLOURS[0] for method in frame.index]
+        axis.barh(range(len(frame)), values, xerr=spread, color=colours, error_kw={"linewidth": 1, "capsize": 2})
+        axis.axvline(frame.loc["real", name], color=COLOURS[2], linestyle="--", linewidth=1)
+        axis.set_yticks(range(len(frame)), frame.index if axis in axes[:, 0] else [""] * len(frame), fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+        axis.invert_yaxis()
+        axis.set_title(name.replace("_", " "), fontsize=9)
+    return figure
 
 
 def comparison(comparisons, title=None):

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vizlib import pixels
 from vizlib.arrangement import complete_objects
 from vizlib.embedded import embedded_file
 from vizlib.images import as_images
+from vizlib.metrics import NEIGHBOURS, density_and_coverage, kernel_inception_distance, told_apart, vendi_score
 from vizlib.partworld import CLASSES, PARTS
 
 SURE = 0.4  # confidence from which on a part counts as found
@@ -72,36 +74,70 @@ def matches(found, truth):
 
 
 class ClassJudge:
-    """How well images are recognised, and how far they are, as a set, from real ones.
+    """How well images are recognised, and how far they are, as a set, from real ones in an embedding.
 
-    model: a Keras classifier of RGB images in [0, 1] that answers scores and has a layer "embedding"; None loads the
-    embedded one. classes: the names of its scores.
+    model: a Keras classifier with a layer "embedding", (n, d); None loads the embedded one. classes: the names of its
+    scores. preprocess: as in `network.Network`; None where the model takes RGB in [0, 1].
     """
 
-    def __init__(self, model=None, classes=CLASSES):
-        import keras
+    def __init__(self, model=None, classes=CLASSES, preprocess=None):
+        from vizlib.network import Network
 
-        model = model or load_judge("classifier")
-        self.answers = keras.Model(model.inputs, [model.outputs[0], model.get_layer("embedding").output])
-        self.classes = tuple(classes)
+        self.network = Network(model or load_judge("classifier"), preprocess, classes)
+        self._known = None, None
 
     def __call__(self, images, labels, real):
-        """Per image "accuracy" (1 where the class is the label) and "probability" of the label; "kid" to `real`.
+        """Per image "accuracy" (1 where the class is the label) and "log_probability" of the label.
 
-        The kernel inception distance is taken within each class and averaged: NaN below 2 images of a class (4 real).
+        Per class, against the real images of the class: "kid", "density", "coverage" and "told_apart" (see
+        `vizlib.metrics`); the real images are compared with themselves by halves. "vendi" is the Vendi score of the
+        embeddings as they are, which hardly differ in direction within a class, so that even one image over and over
+        comes near to real ones; "vendi_within" that of what they differ by from the mean of the real images of the
+        class, where all that is wrong in the same way is no variety. Raises ValueError for a label that is no class
+        of the judge.
         """
-        wanted = np.array([self.classes.index(label) for label in labels])
-        scores, features = self.answers.predict(images, batch_size=64, verbose=0)
-        known = features if images is real else self.answers.predict(real, batch_size=64, verbose=0)[1]
-        probability = np.exp(scores - scores.max(1, keepdims=True))
-        probability /= probability.sum(1, keepdims=True)
-        distances = []
-        for a, b in ((features[wanted == c], known[wanted == c]) for c in np.unique(wanted)):
-            if images is real:  # a set is compared with itself by halves
-                a, b = a[::2], b[1::2]
-            distances.append(kernel_inception_distance(a, b))
-        return {"accuracy": scores.argmax(1) == wanted, "probability": probability[np.arange(len(wanted)), wanted],
-                "kid": np.mean(distances)}
+        from scipy.special import log_softmax
+
+        labels = np.asarray(labels)
+        wanted = np.array([self.network.class_index(label) for label in labels.tolist()])
+        scores, features = self._answers(images, real)
+        known = self._answers(real, real)[1]
+        members = {name: np.flatnonzero(labels == name) for name in np.unique(labels)}
+        sets = {name: (features[i], known[i]) for name, i in members.items()}
+        if images is real:
+            sets = {name: (features[i[::2]], known[i[1::2]]) for name, i in members.items()}
+        return {
+            "accuracy": scores.argmax(1) == wanted,
+            "log_probability": log_softmax(scores.astype(float), 1)[np.arange(len(wanted)), wanted],
+            "vendi": {name: vendi_score(features[i]) for name, i in members.items()},
+            "vendi_within": {name: vendi_score(features[i] - known[i].mean(0)) for name, i in members.items()},
+            **_distances(sets, {name: len(i) for name, i in members.items()}),
+        }
+
+    def _answers(self, images, real):
+        """Scores and features; those of the real images, which every method is compared with, are kept."""
+        if images is real and self._known[0] is real:
+            return self._known[1]
+        answers = self.network.activations(images, ["scores", "embedding"])
+        answers = answers["scores"], answers["embedding"]
+        if images is real:
+            self._known = real, answers
+        return answers
+
+
+def _distances(sets, sizes):
+    """The columns of `vizlib.metrics` of {class: (features, real features)}.
+
+    sizes: real images of each class. The number of neighbours is such that halves of them have as many.
+    """
+    columns = {"kid": {}, "density": {}, "coverage": {}}
+    for name, (features, known) in sets.items():
+        neighbours = max(1, min(NEIGHBOURS, sizes[name] // 2 - 1))
+        columns["kid"][name] = kernel_inception_distance(features, known)
+        columns["density"][name], columns["coverage"][name] = density_and_coverage(features, known, neighbours)
+    ours, theirs = (np.concatenate(both) for both in zip(*sets.values(), strict=True))
+    labels = (np.repeat(list(sets), [len(pair[k]) for pair in sets.values()]) for k in (0, 1))
+    return columns | {"told_apart": told_apart(ours, theirs, *labels)}
 
 
 class PartJudge:
@@ -118,17 +154,40 @@ class PartJudge:
                 "whole": [n == [label] for n, label in zip(names, labels, strict=True)]}
 
 
+def pixel_statistics(images, labels, real):
+    """What needs no judge, as one: columns of `vizlib.pixels`.
+
+    Per image "contrast", "spectrum_slope" and "high_frequency"; against the real images of its class "naturalness"
+    and "orientations". Per class "ms_ssim".
+    """
+    labels = np.asarray(labels)
+    columns = {"contrast": pixels.contrast(images), "spectrum_slope": pixels.spectrum_slope(images),
+               "high_frequency": pixels.high_frequency_energy(images),
+               "naturalness": np.zeros(len(images)), "orientations": np.zeros(len(images)), "ms_ssim": {}}
+    for name in np.unique(labels):
+        chosen = labels == name
+        made = images[chosen]
+        known = made if images is real else real[chosen]
+        columns["naturalness"][chosen] = pixels.naturalness(made, known)
+        columns["orientations"][chosen] = pixels.orientation_naturalness(made, known)
+        columns["ms_ssim"][name] = pixels.ms_ssim(made)
+    return columns
+
+
 def compare(methods, real, labels, judges=None, training=None):
     """How realistic the images of each method are, beside real ones: a pandas DataFrame, a row per method.
 
     methods: {name: images (n, h, w, 3)}, as `as_images` takes them; real: as many real images. labels: the class name
     of each image, the same for every method and for the real images. judges: functions of (images, labels, real) to
-    {column: n values or one number}; None takes a `ClassJudge` and a `PartJudge`. training: images that a method
-    could have copied; where given, "nearest" is the mean distance to the nearest of them (see `nearest_images`).
+    {column: n values, {class: value} or one number}; None takes a `ClassJudge` and a `PartJudge`. The columns of
+    `pixel_statistics` are always there. training: images that a method could have copied; where given, "nearest" is
+    the distance to the nearest of them (see `nearest_images`), "nearest_tenth" its 10th percentile over the images,
+    and "copied" the share of images that are nearer than that of the real ones.
 
-    Of n values the column holds the mean, and columns "..._low" and "..._high" the 95 % interval of the bootstrap
-    over images. The last row, "real", is what the real images get; their "kid" is that of one half to the other.
-    Raises ValueError where the numbers of images and labels differ.
+    A column holds the mean over classes, of n values that of the means of the classes, and columns "..._low" and
+    "..._high" the 95 % interval of the bootstrap over classes: NaN for a single class. One number stands alone. The
+    last row, "real", is what the real images get; what compares with real images compares one half of them with the
+    other: the floor. Raises ValueError where the numbers of images and labels differ.
     """
     import pandas as pd
 
@@ -138,39 +197,30 @@ def compare(methods, real, labels, judges=None, training=None):
         if len(images) != len(labels):
             raise ValueError(f"expected an image for each of the {len(labels)} labels; received {len(images)} of "
                              f"{name!r}.")
-    judges = judges or (ClassJudge(), PartJudge())
-    table = {}
-    for name, images in methods.items():
-        columns = {key: value for judge in judges for key, value in judge(images, labels, real).items()}
-        if training is not None:
-            columns["nearest"] = nearest_images(images, training)[1]
-        table[name] = {key: value for column in columns.items() for key, value in _summary(*column)}
-    return pd.DataFrame.from_dict(table, orient="index")
+    judges = (*(judges or (ClassJudge(), PartJudge())), pixel_statistics)
+    table = {name: {key: value for judge in judges for key, value in judge(images, labels, real).items()}
+             for name, images in methods.items()}
+    if training is not None:
+        distances = np.split(nearest_images(np.concatenate(list(methods.values())), training)[1], len(methods))
+        tenth = np.percentile(distances[-1], 10)
+        for columns, distance in zip(table.values(), distances, strict=True):
+            columns |= {"nearest": distance, "nearest_tenth": np.percentile(distance, 10), "copied": distance < tenth}
+    rows = {name: dict(entry for key, values in columns.items() for entry in _summary(key, values, labels))
+            for name, columns in table.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _summary(key, values):
-    """The column of one number; of n values those of their mean and of its bootstrap interval."""
-    if np.ndim(values) == 0:
-        return [(key, float(values))]
-    values = np.asarray(values, float)
+def _summary(key, values, labels):
+    """The column of one number; of values of images or classes the mean over classes and its bootstrap interval."""
+    if not isinstance(values, dict):
+        if np.ndim(values) == 0:
+            return [(key, float(values))]
+        values, labels = np.asarray(values, float), np.asarray(labels)
+        values = {name: values[labels == name].mean() for name in np.unique(labels)}
+    values = np.array(list(values.values()), float)
     means = values[np.random.default_rng(0).integers(len(values), size=(2000, len(values)))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
+    low, high = np.percentile(means, (2.5, 97.5)) if len(values) > 1 else (np.nan, np.nan)
     return [(key, values.mean()), (f"{key}_low", low), (f"{key}_high", high)]
-
-
-def kernel_inception_distance(features, real):
-    """Squared maximum mean discrepancy of two sets of features (n, d) and (m, d), unbiased.
-
-    The kernel is (x . y / d + 1)^3 (Binkowski et al. 2018). It is 0 on average where both come from one
-    distribution, so a small negative value is no error; NaN where n or m is below 2.
-    """
-    features, real = np.asarray(features, float), np.asarray(real, float)
-    n, m, d = len(features), len(real), features.shape[1]
-    if min(n, m) < 2:
-        return float("nan")
-    within, across, among = ((a @ b.T / d + 1) ** 3 for a, b in ((features, features), (features, real), (real, real)))
-    return float((within.sum() - np.trace(within)) / (n * (n - 1))
-                 + (among.sum() - np.trace(among)) / (m * (m - 1)) - 2 * across.mean())
 
 
 def nearest_images(images, training):
@@ -180,9 +230,9 @@ def nearest_images(images, training):
     small for a copy, noisy or slightly moved, and does not depend on any network.
     """
     from scipy.ndimage import gaussian_filter
-    from scipy.spatial.distance import cdist
+    from sklearn.metrics import pairwise_distances_argmin
 
     coarse, known = (gaussian_filter(as_images(x), (0, 2, 2, 0))[:, ::4, ::4].reshape(len(x), -1)
                      for x in (images, training))
-    distances = cdist(coarse, known) / np.sqrt(known.shape[1])
-    return distances.argmin(1), distances.min(1)
+    index = pairwise_distances_argmin(coarse, known)
+    return index, np.sqrt(np.mean((coarse - known[index]) ** 2, axis=1, dtype=float))

@@ -4,6 +4,7 @@ A term is frozen; `2 * term` is a new one of twice the weight. The image itself 
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,24 @@ class Term:
 
 
 @dataclass(frozen=True)
-class Distance(Term):
+class LayerTerm(Term):
+    """The base of terms that look at one layer. layer: its name, as in `Network.features`."""
+
+    layer: str
+
+    @property
+    def layers(self):
+        return (self.layer,)
+
+
+@dataclass(frozen=True)
+class Distance(LayerTerm):
     """‖φ(x) − t‖² / ‖t‖² to target activations t at a layer (Mahendran & Vedaldi 2015).
 
     targets: float32 (n, h, w, channels) or (n, units), one for each image.
     """
 
-    layer: str
     targets: Any
-
-    @property
-    def layers(self):
-        return (self.layer,)
 
     def measure(self, activations):
         axes = tuple(range(1, len(self.targets.shape)))
@@ -98,7 +105,7 @@ class Typical(Term):
 
     def measure(self, activations):
         z = (self.statistic(activations["image"]) - self.mean) / self.std
-        return ops.mean(ops.relu(ops.abs(z) - 1), axis=1)
+        return _excess(z, 1)
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,92 @@ class TotalVariation(Term):
         return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
 
 
-def priors(image_statistics):
-    """The priors that a class sets, from a fitted `ImageStatistics`: total variation, colours and edges."""
-    mean, std = image_statistics.mean_, image_statistics.std_
-    smoothness = TotalVariation(float(np.exp(mean[total_variation.__name__][0])), weight=0.2)
-    return [smoothness] + [
-        Typical(function, mean[function.__name__], std[function.__name__], weight=0.02)
-        for function in (colour_composition, edge_sharpness)
-    ]
+@dataclass(frozen=True)
+class ChannelStatistics(LayerTerm):
+    """How far channel means and covariances at a layer are from those of a class: texture (Gatys et al. 2015).
+
+    The mean over channels of max(0, |z| − 1), z being the distance of the image's channel mean to that of the class in
+    standard deviations over images, plus ‖C(x) − C‖² / ‖C‖² of the second moments about the means of the class.
+
+    moments: the fitted `Moments` of the layer.
+    """
+
+    moments: Any
+
+    def measure(self, activations):
+        mean, covariance, deviation = (
+            np.asarray(x, "float32")
+            for x in (
+                self.moments.channel_mean_,
+                self.moments.channel_covariance_,
+                np.sqrt(np.diag(self.moments.spatial_mean_covariance_) + 1e-12),
+            )
+        )
+        values = activations[self.layer]
+        centred = ops.reshape(values, (values.shape[0], -1, values.shape[-1])) - mean
+        z = ops.mean(centred, axis=1) / deviation
+        found = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / centred.shape[1]
+        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / np.sum(covariance**2)
+        return _excess(z, 1) + error
+
+
+@dataclass(frozen=True)
+class Outliers(LayerTerm):
+    """How far the outlying neurons of a layer are beyond what all its others let expect: the mean of max(0, |z| − t).
+
+    z is the conditional score of a neuron under the class (`PCAGaussian.conditional_z`). What the others let expect is
+    held fixed in the gradient, which therefore moves the outliers and no other neuron of the layer.
+
+    model: the fitted `PCAGaussian` of the layer. threshold: t, float32 (*shape_).
+    """
+
+    model: Any
+    threshold: Any
+
+    def z(self, activations):
+        """The conditional scores of activations (n, *shape_): float32 (n, units)."""
+        mean, axes, signal, deviation = self._constants
+        values = ops.reshape(activations, (-1, mean.size))
+        centred = ops.stop_gradient(values) - mean
+        surprise = centred - ops.matmul(ops.matmul(centred, axes.T) * signal, axes)
+        return surprise / deviation[1] + (values - ops.stop_gradient(values)) / deviation[0]
+
+    def measure(self, activations):
+        z = self.z(activations[self.layer])
+        return _excess(z, np.reshape(self.threshold, -1))
+
+    def where(self, activations):
+        """Which neurons of activations (n, *shape_) are outliers: bool, of the same shape."""
+        z = ops.convert_to_numpy(self.z(activations))
+        return np.abs(z.reshape(activations.shape)) > self.threshold
+
+    @cached_property
+    def _constants(self):
+        """Mean, axes and their signal; the deviation of a neuron given the others, and that of what is scored by it."""
+        axes, signal, noise, own = self.model.conditionals()
+        deviation = np.sqrt([noise / own, noise * own])
+        return [np.asarray(x, "float32") for x in (self.model.mean_, axes, signal, deviation)]
+
+
+def _excess(z, usual):
+    """How far scores z (n, entries) are beyond what is usual, to either side, mean over the entries: (n,)."""
+    return ops.mean(ops.relu(ops.abs(z) - usual), axis=1)
+
+
+def priors(statistics, smoothness=0.07):
+    """The priors that a class sets: of its images total variation, colours and edges; of layers their channels.
+
+    The power spectrum is none of them: as a `Typical` it is met at least cost by single black and white pixels.
+
+    statistics: the fitted `ImageStatistics`, or {"image": those, layer: fitted `Moments`}. smoothness: the weight of
+    the total variation, which always pulls; all others cost nothing within the usual range.
+    """
+    statistics = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
+    terms, image = [], statistics.pop("image", None)
+    if image is not None:
+        usual = float(np.exp(image.mean_[total_variation.__name__][0]))
+        terms = [TotalVariation(usual, weight=smoothness)] + [
+            Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=0.02)
+            for function in (colour_composition, edge_sharpness)
+        ]
+    return terms + [ChannelStatistics(layer, moments, weight=0.02) for layer, moments in statistics.items()]

@@ -1,0 +1,73 @@
+"""Views: the slightly different looks at an image that the network gets, a new one at each step.
+
+What survives all of them is no accident of single pixels (Olah et al. 2017). A view has `draw(rng, step)`, the random
+numbers of a step as a list of arrays, and `see(images, draw)`, the images (n, size, size, 3) that the network gets.
+"""
+
+import numpy as np
+from keras import ops
+
+
+class Jitter:
+    """Images moved by whole pixels, up to a reach, with mirrored borders.
+
+    reach: pixels; one number, or one for each step.
+    """
+
+    def __init__(self, reach):
+        self.reach, self.margin = reach, int(np.max(reach, initial=0))
+
+    def draw(self, rng, step):
+        reach = self.reach if np.ndim(self.reach) == 0 else self.reach[step]
+        return [(self.margin + np.round(reach * rng.uniform(-1, 1, 2))).astype("int32")]
+
+    def see(self, images, draw):
+        (corner,), m = draw, self.margin
+        if not m:
+            return images
+        padded = ops.pad(images, [[0, 0], [m, m], [m, m], [0, 0]], mode="reflect")
+        return ops.slice(padded, [0, corner[0], corner[1], 0], images.shape)
+
+
+class Camera:
+    """Images moved, zoomed and turned, with mirrored borders and bilinear interpolation, and with noise on top.
+
+    size: pixels of a side. shift: the largest move, in pixels. zoom: the range, of which the logarithm is uniform.
+    turn: the largest, in degrees. noise: its standard deviation, in units of the image.
+    """
+
+    def __init__(self, size, shift=0.0, zoom=(1.0, 1.0), turn=0.0, noise=0.0):
+        self.size, self.shift, self.zoom, self.turn, self.noise = size, shift, zoom, turn, noise
+
+    def draw(self, rng, step):
+        zoom = np.exp(rng.uniform(*np.log(self.zoom)))
+        angle = np.deg2rad(rng.uniform(-self.turn, self.turn))
+        row, column = rng.uniform(-self.shift, self.shift, 2)
+        middle = (self.size - 1) / 2
+        y, x = np.mgrid[: self.size, : self.size].reshape(2, -1) - middle
+        y, x = (
+            (np.cos(angle) * y - np.sin(angle) * x) / zoom + middle + row,
+            (np.sin(angle) * y + np.cos(angle) * x) / zoom + middle + column,
+        )
+        noise = rng.standard_normal((self.size, self.size, 3), "float32")
+        return [*_bilinear(y, x, self.size), np.float32(self.noise) * noise]
+
+    def see(self, images, draw):
+        index, weight, noise = draw
+        pixels = ops.reshape(images, (images.shape[0], self.size**2, 3))
+        corners = [ops.take(pixels, index[i], axis=1) * weight[i][:, None] for i in range(4)]
+        return ops.reshape(sum(corners), images.shape) + noise
+
+
+def _bilinear(y, x, size):
+    """The four pixels around each place, int32 (4, places), and how much of each, float32 (4, places)."""
+    y, x = (_mirrored(v, size) for v in (y, x))
+    top, left = (np.minimum(v.astype("int32"), size - 2) for v in (y, x))
+    below, right = y - top, x - left
+    index = np.stack([(top + i) * size + left + j for i in (0, 1) for j in (0, 1)])
+    weight = [np.abs(1 - i - below) * np.abs(1 - j - right) for i in (0, 1) for j in (0, 1)]
+    return index.astype("int32"), np.stack(weight).astype("float32")
+
+
+def _mirrored(places, size):
+    return np.abs((places + size - 1) % (2 * size - 2) - (size - 1))
