@@ -1,24 +1,17 @@
 """Speed as ratios within one run, on the embedded network: medians over runs taken in turns, as machines are noisy."""
 
 import platform
-import tempfile
-import time
-from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
 import vizlib as viz
+from benchmarks import collecting
+from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 
-RUNS, STEPS, IMAGES, LAYER = 5, 40, 256, "block4_conv3"
-
-
-def seconds(function):
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+RUNS, STEPS, LAYER = 5, 40, "block4_conv3"
 
 
 def in_turns(ours, bare):
@@ -51,18 +44,6 @@ def loop(net, n):
     return *np.median(rows, axis=0), np.median(rows[:, 0] / rows[:, 1])
 
 
-def collecting(net):
-    """`collect` of one layer, fit and file included, against `model.predict` of the same activations."""
-    images = viz.load_images("partworld", "cat", IMAGES)
-    features = net.features((LAYER + ":pre",))
-
-    def ours():
-        with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
-            viz.collect(net, images, "cat", [LAYER], store, progress=False)
-
-    return in_turns(ours, lambda: features.predict(images, verbose=0))
-
-
 def saliency(net):
     """`saliency` under the guided rule, a gradient, against `predict` of the same activations, forward alone."""
     images = viz.load_images("partworld", "cat", 64)
@@ -79,10 +60,10 @@ def main():
     for name, row in (
         ("one step of reconstruct, 1 image, to one gradient", loop(net, 1)),
         ("one step of reconstruct, 8 images, to one gradient", loop(net, 8)),
-        (f"collect {IMAGES} images, to predict", collecting(net)),
         ("guided saliency of 64 images, to predict", saliency(net)),
     ):
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
+    collecting.main()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""What collecting costs: images a second against bare `predict`, memory, loading, bytes.
+
+    python -m benchmarks.collecting [numbers of images to measure memory at]
+
+Rates are of one process in one run, in turns. "To disk" is the pass over the images alone, which is where the network
+works; the fit of moments and principal components comes on top.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import vizlib as viz
+from vizlib.blocks import ActivationBlocks
+from vizlib.collect import compute
+
+RUNS, IMAGES = 3, 256
+
+
+def convolutions(net):
+    return [name for name in net.layers if "_conv" in name]
+
+
+def noise(net, n):
+    """Images that nothing can compress: uint8."""
+    return np.random.default_rng(0).integers(0, 256, (n, net.image_size, net.image_size, 3), "uint8")
+
+
+def rates(net, n=IMAGES):
+    """Seconds for n images and all convolution layers: bare predict, the pass to disk, collect; medians in turns."""
+    images, layers = noise(net, n), convolutions(net)
+    names = {layer: f"{layer}:pre" for layer in layers}
+    model = net.features(tuple(names.values()))
+
+    def predict():
+        model.predict(images / np.float32(255), batch_size=32, verbose=0)
+
+    def to_disk():
+        with tempfile.TemporaryDirectory() as folder:
+            compute(net, images, names, ActivationBlocks(Path(folder, "blocks"), {"n_images": n}))
+
+    def collect():
+        with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+            viz.collect(net, images, "noise", layers, store, progress=False)
+
+    to_disk(), predict()  # to warm up
+    return np.median([[seconds(function) for function in (predict, to_disk, collect)] for _ in range(RUNS)], axis=0)
+
+
+def peak_memory(n, source="mini"):
+    """Peak resident memory, in MB, of a process that collects n images at all convolution layers."""
+    code = f"from benchmarks.collecting import collect_noise; collect_noise({n}, {source!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(done.stdout)
+
+
+def collect_noise(n, source):
+    """Collect n images, and print the peak of this process's resident memory in MB (Linux alone tells)."""
+    net = viz.load_network(source)
+    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+        viz.collect(net, noise(net, n), "noise", convolutions(net), store, progress=False)
+    status = Path("/proc/self/status").read_text()  # getrusage counts in the process that this one was started by
+    print(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024)
+
+
+def entries(net, n=IMAGES):
+    """(layer, bytes in the store, seconds to load its default model) of the convolution layers, for n images."""
+    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+        viz.collect(net, noise(net, n), "noise", layers := convolutions(net), store, progress=False)
+        sizes = store.to_dataframe().set_index("layer")["MB"] * 1e6
+        for layer in layers:
+            yield layer, sizes[layer], seconds(lambda layer=layer: store.model("noise", layer))
+
+
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def main(sizes=(500, 5000)):
+    net = viz.load_network("mini")
+    bare, *ours = rates(net)
+    print(f"\n{IMAGES} images, 13 layers | images/s | to bare predict\n---|---|---")
+    print(f"bare predict | {IMAGES / bare:.0f} | 1")
+    for name, spent in zip(("to disk", "with the fits"), ours, strict=True):
+        print(f"{name} | {IMAGES / spent:.0f} | {bare / spent:.2f}")
+    print(f"\nlayer, {IMAGES} images | MB in the store | s to load\n---|---|---")
+    for layer, size, spent in entries(net):
+        print(f"{layer} | {size / 1e6:.1f} | {spent:.3f}")
+    print("\nimages | peak memory, MB\n---|---")
+    for n in sizes:
+        print(f"{n} | {peak_memory(n)}", flush=True)
+
+
+if __name__ == "__main__":
+    main(tuple(int(n) for n in sys.argv[1:]) or (500, 5000))
