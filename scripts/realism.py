@@ -21,18 +21,20 @@ SAMPLERS = {  # of one layer alone
 }
 COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "recognised, %": ("accuracy", 100, 0),
+    "whole, %": ("whole", 100, 0),
     "stray parts": ("stray_parts", 1, 2),
     "complete objects": ("complete_objects", 1, 2),
     "KID": ("kid", 1, 2),
     "told apart, %": ("told_apart", 100, 0),
     "variety (Vendi)": ("vendi_within", 1, 1),
+    "naturalness": ("naturalness", 1, 2),
     "contrast": ("contrast", 1, 3),
     "high frequencies": ("high_frequency", 1, 3),
     "nearest training image": ("nearest", 1, 3),
 }
-FIGURE = ROOT / "docs" / "methods.png"
+FIGURE, TABLE = ROOT / "docs" / "methods.png", ROOT / "docs" / "realism.csv"
 MARKS = "<!-- realism: written by `make realism` -->", "<!-- /realism -->"
-TRAINING, HELD_OUT = 0, 1  # seeds of the scenes that are collected and of those that the methods are compared with
+TRAINING, HELD_OUT, INVERTED = 0, 1, 2  # seeds of scenes: collected, compared with, inverted
 
 
 def images_of(net, store, class_name, layers, n, steps, seed=0):
@@ -40,7 +42,7 @@ def images_of(net, store, class_name, layers, n, steps, seed=0):
     statistics, known = store.model(class_name, "image"), store.activations(class_name, "image")
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
     noise = np.random.default_rng(seed).random((n, *known.shape[1:]), "float32")
-    real = viz.load_images("partworld", class_name, n, seed=HELD_OUT, size=net.image_size)
+    real, others = (viz.load_images("partworld", class_name, n, seed, net.image_size) for seed in (HELD_OUT, INVERTED))
 
     def rebuilt(targets):
         return viz.reconstruct(net, targets, None, statistics, steps=steps, seed=seed, progress=False).images
@@ -57,7 +59,7 @@ def images_of(net, store, class_name, layers, n, steps, seed=0):
         "class mean, inverted": drawn("PCAGaussian", temperature=0),
         **{f"one layer, {name}": drawn(estimator) for name, estimator in SAMPLERS.items()},
         "samples": rebuilt(store.sample(class_name, layers, n, seed)),
-        "inversion of real images": rebuilt(net.activations(real, layers)),
+        "inversion of real images": rebuilt(net.activations(others, layers)),
         "real images": real,
     }
 
@@ -103,7 +105,7 @@ def main():
     frame = frame.rename(index={"real": "real images"})
     print(frame.to_string())
 
-    FIGURE.parent.mkdir(exist_ok=True)
+    frame.to_csv(TABLE)
     shown = slice(0, len(labels), options.n)  # the first image of each class
     figure = viz.plots.image_grid({name: images[shown] for name, images in {**methods, "real images": real}.items()})
     figure.savefig(FIGURE)

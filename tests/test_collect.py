@@ -186,7 +186,7 @@ def test_a_block_that_exists_but_is_damaged_is_not_done(tmp_path, net, monkeypat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(PCA, "fit", lambda self, X: (_ for _ in ()).throw(KeyboardInterrupt))
         collected(path, net)
-    block = tmp_path / "stats.h5.cat.partial" / "pool" / "000001.h5"
+    block = tmp_path / "stats.h5.cat.partial" / "pool" / "000001.npy"
     block.write_bytes(block.read_bytes()[:-100])
     seen = count_predictions(monkeypatch, net)
     assert collected(path, net) == collected(tmp_path / "whole.h5", net)
@@ -236,7 +236,7 @@ def test_a_full_disk(tmp_path, net, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-        patch.setattr(blocks_module, "_write", full)
+        patch.setattr(blocks_module, "_written", full)
         collected(tmp_path / "stats.h5", net)
     assert collected(tmp_path / "stats.h5", net) == collected(tmp_path / "whole.h5", net)
 

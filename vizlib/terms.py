@@ -201,14 +201,15 @@ def priors(statistics, smoothness=0.07):
     The power spectrum is none of them: as a `Typical` it is met at least cost by single black and white pixels.
 
     statistics: the fitted `ImageStatistics`, or {"image": those, layer: fitted `Moments`}. smoothness: the weight of
-    the total variation, which always pulls; all others cost nothing within the usual range.
+    the total variation, which always pulls; all others cost nothing within the usual range. Where it is low, so is
+    theirs: edges beside activations that say more of them are met by single bright pixels.
     """
     statistics = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
-    terms, image = [], statistics.pop("image", None)
+    terms, image, weight = [], statistics.pop("image", None), min(0.02, 0.8 * smoothness)
     if image is not None:
         usual = float(np.exp(image.mean_[total_variation.__name__][0]))
         terms = [TotalVariation(usual, weight=smoothness)] + [
-            Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=0.02)
+            Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
             for function in (colour_composition, edge_sharpness)
         ]
-    return terms + [ChannelStatistics(layer, moments, weight=0.02) for layer, moments in statistics.items()]
+    return terms + [ChannelStatistics(layer, moments, weight=weight) for layer, moments in statistics.items()]

@@ -11,7 +11,7 @@ from vizlib.statistics.samplers import LocalGaussian
 
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
 LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
-NEIGHBOURS = 16
+NEIGHBOURS = 32
 ROUNDS = 4  # how often patches are sought and their mean is taken
 
 
