@@ -19,6 +19,7 @@ FIGURES = {
     "3_reconstruction": 6,
     "4_suppression": 3,
     "5_chain": 5,
+    "6_layers": 2,
     "7_realism": 4,
     "8_explorer": 1,
 }

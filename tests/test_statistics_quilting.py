@@ -16,7 +16,7 @@ def test_halves_of_two_activations_and_noise_become_the_halves():
     rng = np.random.default_rng(1)
     sources = rng.normal(size=(5, 16, 16, 4))
     draw = np.concatenate([sources[1, :, :8], sources[3, :, 8:]], axis=1)
-    found, used = quilted(draw + rng.normal(size=draw.shape, scale=0.2), sources)
+    found, used, _ = quilted(draw + rng.normal(size=draw.shape, scale=0.2), sources)
     np.testing.assert_allclose(found[:, :5], draw[:, :5], atol=1e-12)
     np.testing.assert_allclose(found[:, 11:], draw[:, 11:], atol=1e-12)
     assert np.all(used[:, :5] == 1) and np.all(used[:, 11:] == 3)
@@ -25,7 +25,7 @@ def test_halves_of_two_activations_and_noise_become_the_halves():
 def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
     image = np.random.default_rng(2).normal(size=(16, 22, 4))
     one, three = (image[:, start : start + 16] for start in (4, 6))
-    found, _ = quilted(image[:, 3:19], one[None])
+    found, *_ = quilted(image[:, 3:19], one[None])
     np.testing.assert_allclose(found[3:-3, 4:-4], image[3:-3, 7:15], atol=1e-12)
     apart = quilted(image[:, 3:19], three[None])[0][3:-3, 4:-4] - image[3:-3, 7:15]
     assert np.abs(apart).mean() > 0.3
@@ -35,8 +35,31 @@ def test_every_position_is_a_mean_of_patches_of_the_sources():
     """On sources that are 0 and 1 the quilt is made of ninths, as 3 × 3 patches overlap at each position."""
     rng = np.random.default_rng(3)
     sources = rng.integers(0, 2, size=(3, 12, 12, 2)).astype(float)
-    found, _ = quilted(rng.random((12, 12, 2)), sources)
+    found, *_ = quilted(rng.random((12, 12, 2)), sources)
     np.testing.assert_allclose(9 * found, np.round(9 * found), atol=1e-9)
+
+
+def test_patches_of_one_activation_agree_and_those_of_several_do_not():
+    rng = np.random.default_rng(9)
+    sources = rng.normal(size=(5, 16, 16, 4))
+    halves = np.concatenate([sources[1, :, :8], sources[3, :, 8:]], axis=1)
+    apart = [quilted(draw, sources)[2] for draw in (sources[2], halves, rng.normal(size=halves.shape))]
+    assert apart[0] < 1e-20 and 0.01 < apart[1] < 0.5 * apart[2]
+    assert quilted(5 * halves + 3, 5 * sources + 3)[2] == pytest.approx(apart[1])  # whatever the units
+
+
+def test_of_two_draws_the_one_that_fits_together_best_is_kept():
+    model = QuiltedGaussian(6).fit(np.random.default_rng(10).normal(size=(40, 8, 8, 3)).astype("float32"))
+    sample = model.sample(3, seed=2)
+    draws = model._draw(6, np.random.default_rng(2), 1.0)
+    for i in range(3):
+        quilts = []
+        for draw in draws[2 * i : 2 * i + 2]:
+            order = np.argsort(np.linalg.norm(model.coordinates_ - draw, axis=1), kind="stable")
+            quilts.append(quilted(model._restored(draw[None])[0], model._restored(model.coordinates_[order[3:9]])))
+        kept, other = sorted(quilts, key=lambda quilt: quilt[2])
+        np.testing.assert_array_equal(sample[i], kept[0])
+        assert kept[2] < other[2]
 
 
 def test_the_sampler_quilts_what_the_local_gaussian_draws():

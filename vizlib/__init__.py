@@ -32,6 +32,7 @@ _HOMES = {
     "suppress": "methods",
     "chain": "methods",
     "walk": "methods",
+    "sweep": "sweep",
     "simonyan": "baselines",
     "olah": "baselines",
     "maco": "baselines",
@@ -75,7 +76,7 @@ def __dir__():
 
 
 class _Package(ModuleType):
-    """The package, in which `saliency` and `collect` are functions and never the files they are written in.
+    """The package, in which `saliency`, `collect` and `sweep` are functions and never the files they are written in.
 
     Python binds a submodule to its name in the package when it has been imported, whoever asked for it and
     in whatever order; this is the one place that all of those pass.

@@ -12,6 +12,7 @@ from vizlib.statistics.samplers import LocalGaussian
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
 LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
 NEIGHBOURS = 32
+CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
 ROUNDS = 4  # how often patches are sought and their mean is taken
 
 
@@ -21,9 +22,10 @@ class QuiltedGaussian(LocalGaussian):
     A mean of neighbours blurs what lies in a different place in each of them: eyes, mouths, wheels. Each patch of a
     draw is therefore replaced by the nearest patch of activations near to it, a little moved if need be, and where
     patches overlap their mean is taken: close together, things are as in a real image, and further apart as in the
-    Gaussian. The three activations nearest to the draw are left out, so that it is no copy. Patches of images were
-    quilted by Efros & Freeman 2001, of activations by Li & Wand 2016; the rounds of search and mean are those of Wexler
-    et al. 2007. Layers without positions are drawn as by `LocalGaussian`.
+    Gaussian. The three activations nearest to the draw are left out, so that it is no copy; of two draws that one
+    is kept whose patches agree more where they overlap. Patches of images were quilted by Efros & Freeman 2001, of
+    activations by Li & Wand 2016; the rounds of search and mean are those of Wexler et al. 2007. Layers without
+    positions are drawn as by `LocalGaussian`.
 
     Among images that are few or very unlike each other the nearest patches are mostly those of one, of which the draw
     is then nearly a copy. `sample` warns of it; `LocalGaussian` does not copy.
@@ -34,11 +36,12 @@ class QuiltedGaussian(LocalGaussian):
 
     def sample(self, n, seed=0, temperature=1.0):
         """As of every sampler; warns where on average most patches of a draw are those of one activation."""
-        draws = self._draw(n, generator(n, seed, temperature), temperature)
+        rng = generator(n, seed, temperature)
         if len(self.shape_) < 3:
-            return self.inverse_transform(draws)
-        quilts, shares = zip(*(self._quilted(draw) for draw in draws), strict=True)
-        if (share := np.mean(shares)) > COPY:
+            return self.inverse_transform(self._draw(n, rng, temperature))
+        draws = self._draw(CANDIDATES * n, rng, temperature).reshape(n, CANDIDATES, -1)
+        quilts, sources = zip(*(self._quilted(candidates) for candidates in draws), strict=True)
+        if (share := np.mean([np.bincount(s.ravel()).max() / s.size for s in sources])) > COPY:
             warnings.warn(
                 f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
                 "one: they are nearly copies of it. Show more images, or use LocalGaussian.",
@@ -46,11 +49,13 @@ class QuiltedGaussian(LocalGaussian):
             )
         return np.maximum(quilts, 0) if self.rectify else np.stack(quilts)
 
-    def _quilted(self, draw):
-        """The quilt of a draw, and the share of its patches that come from one activation, the most used."""
-        sources = self._restored(self.coordinates_[_near(self, draw, self.n_neighbours, LEFT_OUT)])
-        quilt, origins = quilted(self._restored(draw[None])[0], sources)
-        return quilt, np.bincount(origins.ravel()).max() / origins.size
+    def _quilted(self, candidates):
+        """The quilt of the draw that comes together best, and the sources of its patches."""
+        quilts = []
+        for draw in candidates:
+            sources = self._restored(self.coordinates_[_near(self, draw, self.n_neighbours, LEFT_OUT)])
+            quilts.append(quilted(self._restored(draw[None])[0], sources))
+        return min(quilts, key=lambda quilt: quilt[2])[:2]
 
 
 class QuiltedPair:
@@ -85,13 +90,15 @@ class QuiltedPair:
 def quilted(draw, sources):
     """An activation (h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to its own.
 
-    Also returns the source of the patch at each position, int (h, w). Patches are compared over a quarter of the
-    layer's height; they may come from up to a sixteenth of it away, at least one position.
+    Also returns the source of the patch at each position, int (h, w), and by how much patches disagree where they
+    overlap, as a share of the variance. Patches are compared over a quarter of the layer's height; they may come from
+    up to a sixteenth of it away, at least one position.
     """
     for _ in range(ROUNDS):
         found = _nearest_patches(draw, sources)
         draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
-    return draw, found[0]
+    apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
+    return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))
 
 
 def _near(model, point, n, left_out=0):
