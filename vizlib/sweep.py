@@ -1,5 +1,6 @@
 """The layer experiment: at which layer is the information best for sampling and for reconstruction?"""
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -14,14 +15,15 @@ class LayerAnswer(NamedTuple):
     explained: share of the variance of fresh activations that the components of the class explain, at most 1 and
     negative where they lead astray. likelihood: how much more likely fresh activations are under the joint Gaussian
     than if all units were independent, in nats a unit. error: normalised distance of inverted real images from their
-    targets. pixel_error: root mean square difference of their pixels from the real ones. inverted, samples: images
-    float32 (n, size, size, 3) in [0, 1].
+    targets. pixel_error: root mean square difference of their pixels from the real ones. copies: whether the sampler
+    warned that draws are nearly copies. inverted, samples: images float32 (n, size, size, 3) in [0, 1].
     """
 
     explained: float
     likelihood: float
     error: float
     pixel_error: float
+    copies: bool
     inverted: np.ndarray
     samples: np.ndarray
 
@@ -40,13 +42,17 @@ def sweep(net, store, class_name, layers, fresh, n=4, steps=256, seed=0):
     for layer in layers:
         before = layer + PRE * net.is_rectified(layer)
         found = net.activations(fresh, [layer, before])
-        targets = np.concatenate([found[layer][:n], store.model(class_name, layer).sample(n, seed)])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            drawn = store.model(class_name, layer).sample(n, seed)
+        targets = np.concatenate([found[layer][:n], drawn])
         result = reconstruct(net, targets, layer, statistics, steps=steps, seed=seed, progress=False)
         inverted, samples = np.split(result.images, 2)
         answers[layer] = LayerAnswer(
             *_known(found[before], *(store.model(class_name, layer, name) for name in ("PCAGaussian", "Moments"))),
             float(result.history["Distance"][-1, :n].mean()),
             float(np.sqrt(np.mean((inverted - fresh[:n]) ** 2))),
+            bool(caught),
             inverted,
             samples,
         )
