@@ -7,10 +7,10 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks bench realism train clean
+.PHONY: help demo test lint lab notebooks bench realism photo-realism train clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML page and PNG in output/
 	$(PY) scripts/demo.py
@@ -32,6 +32,11 @@ bench: .venv/ready  ## the benchmarks
 
 realism: .venv/ready  ## measure how realistic each method's images are
 	$(PY) scripts/realism.py
+
+SHARED ?= ../shared
+
+photo-realism: .venv/ready  ## the same on photographs and a classifier of them in SHARED (../shared)
+	$(PY) scripts/realism.py --photographs $(SHARED)
 
 train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py

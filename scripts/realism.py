@@ -1,16 +1,26 @@
-"""Measure how realistic the images of each method are, and write the table and its figure into the README."""
+"""Measure how realistic the images of each method are, and write the table and its figure into the README.
+
+On PartWorld with the embedded network; with --photographs FOLDER on photographs: FOLDER holds `photos/train` and
+`photos/val`, class folders of 64 × 64 photographs, and in `photo_vgg16` a classifier of them, `photo_vgg16.keras` with
+`classes.txt`, and an independent judge, `judge.keras`. Photographs and images inverted from them are in no figure.
+"""
 
 import argparse
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
 
 import vizlib as viz
-from vizlib.realism import compare
+from vizlib.network import Network, vgg_preprocess
+from vizlib.realism import ClassJudge, compare
 
-ROOT = Path(__file__).resolve().parent.parent
+DOCS, README = (Path(__file__).resolve().parent.parent / name for name in ("docs", "README.md"))
+TRAINING, HELD_OUT, INVERTED = range(3)  # which images: those collected, those compared with, those inverted
 SAMPLERS = {  # of one layer alone
     "quilted Gaussian": "QuiltedGaussian",
     "Gaussian of neighbours": "LocalGaussian",
@@ -32,23 +42,63 @@ COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "high frequencies": ("high_frequency", 1, 3),
     "nearest training image": ("nearest", 1, 3),
 }
-FIGURE, TABLE = ROOT / "docs" / "methods.png", ROOT / "docs" / "realism.csv"
-MARKS = "<!-- realism: written by `make realism` -->", "<!-- /realism -->"
-TRAINING, HELD_OUT, INVERTED = 0, 1, 2  # seeds of scenes: collected, compared with, inverted
 
 
-def images_of(net, store, class_name, layers, n, steps, seed=0):
-    """{method: images (n, h, w, 3)} of one class, all with the same seed and steps; layers: deep to shallow."""
+class World(NamedTuple):
+    """Where images are from. images(class_name, n, which): those for training, comparison or inversion."""
+
+    name: str
+    net: Network
+    classes: tuple
+    layers: list  # deep to shallow
+    images: Callable
+    training: int  # images of each class that are collected
+    judges: tuple | None
+    samplers: tuple  # names out of SAMPLERS
+    together: bool  # whether the layers are also sampled together
+    hidden: tuple = ()  # rows that no figure may show
+
+
+def partworld():
+    net = viz.load_network("mini")
+    layers = ["block2_conv2", *net.finer_layers("block2_conv2")]
+
+    def images(class_name, n, which):
+        return viz.load_images("partworld", class_name, n, which, net.image_size)
+
+    return World("realism", net, net.classes, layers, images, 300, None, tuple(SAMPLERS), True)
+
+
+def photographs(folder):
+    own = folder / "photo_vgg16"
+    classes = (own / "classes.txt").read_text().split("\n")[:40]
+    net = viz.load_network(own / "photo_vgg16.keras", preprocess=vgg_preprocess, classes=classes)
+    mean = np.array([123.68, 116.779, 103.939], "float32")
+    judge = ClassJudge(keras.models.load_model(own / "judge.keras", compile=False), classes, lambda x: x * 255 - mean)
+    there = tuple(sorted(path.name for path in (folder / "photos" / "train").iterdir() if path.name in classes))
+
+    def images(class_name, n, which):
+        if which == TRAINING:
+            return viz.load_images(folder / "photos" / "train", class_name, n)
+        return viz.load_images(folder / "photos" / "val", class_name, 2 * n)[which - 1 :: 2]
+
+    samplers = ("Gaussian of neighbours", "PCA Gaussian", "mix of three real")
+    hidden = ("inversion of real images", "real images")
+    return World("photo-realism", net, there, ["block3_conv3"], images, 500, (judge,), samplers, False, hidden)
+
+
+def images_of(world, store, class_name, n, steps, seed=0):
+    """{method: images (n, h, w, 3)} of one class, all with the same seed and steps."""
+    net, layers = world.net, world.layers
     statistics, known = store.model(class_name, "image"), store.activations(class_name, "image")
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
     noise = np.random.default_rng(seed).random((n, *known.shape[1:]), "float32")
-    real, others = (viz.load_images("partworld", class_name, n, seed, net.image_size) for seed in (HELD_OUT, INVERTED))
 
     def rebuilt(targets):
         return viz.reconstruct(net, targets, None, statistics, steps=steps, seed=seed, progress=False).images
 
-    def drawn(estimator, **options):
-        return rebuilt({layers[0]: store.model(class_name, layers[0], estimator).sample(n, seed, **options)})
+    def drawn(name, **options):
+        return rebuilt({layers[0]: store.model(class_name, layers[0], SAMPLERS[name]).sample(n, seed, **options)})
 
     return {
         "noise": noise,
@@ -56,70 +106,78 @@ def images_of(net, store, class_name, layers, n, steps, seed=0):
         "Simonyan 2013, tuned": viz.simonyan(net, class_name, **settings).images,
         "Olah 2017": viz.olah(net, class_name, **settings).images,
         "MACO 2023": viz.maco(net, class_name, known, **settings).images,
-        "class mean, inverted": drawn("PCAGaussian", temperature=0),
-        **{f"one layer, {name}": drawn(estimator) for name, estimator in SAMPLERS.items()},
-        "samples": rebuilt(store.sample(class_name, layers, n, seed)),
-        "inversion of real images": rebuilt(net.activations(others, layers)),
-        "real images": real,
+        "class mean, inverted": drawn("PCA Gaussian", temperature=0),
+        **{f"one layer, {name}": drawn(name) for name in world.samplers},
+        **({"samples": rebuilt(store.sample(class_name, layers, n, seed))} if world.together else {}),
+        "inversion of real images": rebuilt(net.activations(world.images(class_name, n, INVERTED), layers)),
+        "real images": world.images(class_name, n, HELD_OUT),
     }
 
 
 def table(frame):
     """The frame as a Markdown table."""
+    columns = {title: column for title, column in COLUMNS.items() if column[0] in frame}
 
     def interval(row, key, scale, digits):
         value, *ends = (f"{scale * row[name]:.{digits}f}" for name in (key, f"{key}_low", f"{key}_high"))
         return f"{value} ({'–'.join(ends)})"
 
-    lines = ["| images | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = ["| images | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name, row in frame.iterrows():
-        lines.append(f"| {name} | " + " | ".join(interval(row, *column) for column in COLUMNS.values()) + " |")
+        lines.append(f"| {name} | " + " | ".join(interval(row, *column) for column in columns.values()) + " |")
     return "\n".join(lines)
 
 
+def write(name, text):
+    """Put the text between the marks of this name in the README."""
+    marks = f"<!-- {name}: written by `make {name}` -->", f"<!-- /{name} -->"
+    before = README.read_text()
+    pattern = re.escape(marks[0]) + ".*" + re.escape(marks[1])
+    if not re.search(pattern, before, re.DOTALL):
+        raise SystemExit(f"expected the marks {marks} in {README}; found none.")
+    README.write_text(re.sub(pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", before, flags=re.DOTALL))
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layer", default="block2_conv2")
-    parser.add_argument("--n", type=int, default=16, help="images of each class and method")
-    parser.add_argument("--training", type=int, default=300, help="images of each class that the statistics are of")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photographs", type=Path, metavar="FOLDER")
+    parser.add_argument("--n", type=int, help="images of each class and method; 16, of photographs 8, if not given")
     parser.add_argument("--steps", type=int, default=100)
     options = parser.parse_args()
 
-    net = viz.load_network("mini")
-    layers = [options.layer, *net.finer_layers(options.layer)]
+    world = photographs(options.photographs) if options.photographs else partworld()
+    n = options.n or (8 if options.photographs else 16)
     pictures, training = {}, []
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
-        for class_name in net.classes:
-            images = viz.load_images("partworld", class_name, options.training, TRAINING, net.image_size)
-            viz.collect(net, images, class_name, layers[1:], store, progress=False)
-            viz.collect(net, images, class_name, layers[:1], store, keep_activations=True, progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        for class_name in world.classes:
+            images = world.images(class_name, world.training, TRAINING)
             training.append(images)
-            for method, made in images_of(net, store, class_name, layers, options.n, options.steps).items():
-                pictures.setdefault(method, []).append(made)
+            keep = "Gaussian copula" in world.samplers  # which is fitted on activations
+            with viz.StatsStore(Path(folder, f"{class_name}.h5")) as store:
+                viz.collect(world.net, images, class_name, world.layers[1:], store, progress=False)
+                viz.collect(world.net, images, class_name, world.layers[:1], store, keep, progress=False)
+                for method, made in images_of(world, store, class_name, n, options.steps).items():
+                    pictures.setdefault(method, []).append(made)
+            store.path.unlink()
             print(f"{class_name}: done", flush=True)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
-    labels = np.repeat(net.classes, options.n)
+    labels = np.repeat(world.classes, n)
+    shown = slice(0, len(labels), n)  # the first image of each class
+    rows = {name: images[shown] for name, images in methods.items() if name not in world.hidden}
     real = methods.pop("real images")
-    frame = compare(methods, real, labels, training=np.concatenate(training))
+    frame = compare(methods, real, labels, world.judges, np.concatenate(training))
     frame = frame.rename(index={"real": "real images"})
     print(frame.to_string())
 
-    frame.to_csv(TABLE)
-    shown = slice(0, len(labels), options.n)  # the first image of each class
-    figure = viz.plots.image_grid({name: images[shown] for name, images in {**methods, "real images": real}.items()})
-    figure.savefig(FIGURE)
-    text = (
-        f"{MARKS[0]}\n{table(frame)}\n\n{len(net.classes)} classes × {options.n} images, {options.steps} steps, "
-        f"{' and '.join(layers)}, statistics of {options.training} scenes a class; 95 % intervals of the bootstrap "
-        f"over classes. Written by `make realism`.\n{MARKS[1]}"
+    frame.to_csv(DOCS / f"{world.name}.csv")
+    viz.plots.image_grid(rows).savefig(DOCS / f"{world.name}.png")
+    write(
+        world.name,
+        f"{table(frame)}\n\n{len(world.classes)} classes × {n} images, {options.steps} steps, "
+        f"{' and '.join(world.layers)}, statistics of {world.training} images a class; 95 % intervals of the bootstrap "
+        f"over classes. Written by `make {world.name}`; more columns in [{world.name}.csv](docs/{world.name}.csv).",
     )
-    readme = ROOT / "README.md"
-    before = readme.read_text()
-    pattern = re.escape(MARKS[0]) + ".*" + re.escape(MARKS[1])
-    if not re.search(pattern, before, re.DOTALL):
-        raise SystemExit(f"expected the marks {MARKS} in {readme}; found none.")
-    readme.write_text(re.sub(pattern, lambda _: text, before, flags=re.DOTALL))
 
 
 if __name__ == "__main__":
