@@ -114,6 +114,15 @@ def test_a_damaged_block_is_never_read_and_is_done_again(blocks, how):
     np.testing.assert_array_equal(blocks.reader("conv")[:], VALUES["conv"])
 
 
+def test_a_file_that_shrinks_while_it_is_read_is_told(blocks):
+    fill(blocks)
+    reader, path = blocks.reader("conv"), blocks.folder / "conv" / "000001.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+    np.testing.assert_array_equal(reader[:BLOCK], VALUES["conv"][:BLOCK])
+    with pytest.raises(ValueError, match=r"expected .*000001\.npy; received a shorter file"):
+        reader[:, 2:]
+
+
 @pytest.mark.parametrize("change", [{"network": "e" * 64}, {"images": "1" * 64}, {"n_images": N - 1}])
 def test_blocks_of_another_origin_are_removed(blocks, change):
     fill(blocks)

@@ -14,6 +14,7 @@ import shutil
 import zlib
 from contextlib import contextmanager
 from io import BytesIO
+from math import prod
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from numpy.lib import format as npy
 
 BLOCK = 32  # images in a file
 CHECKSUM = 4  # bytes behind the array
+READ = 2**20  # bytes to read at a time
 
 
 class ActivationBlocks:
@@ -56,7 +58,7 @@ class ActivationBlocks:
             npy.write_array_header_1_0(head, npy.header_data_from_array_1_0(values))
             head = head.getvalue()
             with _written(path) as file:
-                for part in (head, values.data, _checksum(values, zlib.crc32(head))):
+                for part in (head, values.data, zlib.crc32(values, zlib.crc32(head)).to_bytes(CHECKSUM, "little")):
                     file.write(part)
 
     def reader(self, layer):
@@ -112,18 +114,24 @@ class ActivationBlocks:
         return True
 
     def _opened(self, path, index):
-        """The array of a block, read from disk when it is asked for; ValueError for whatever is wrong with the file."""
+        """Where the values of a block begin in its file, and their shape; ValueError for whatever is wrong with it."""
         rows = min(BLOCK, self.n_images - BLOCK * index)
         try:
-            content = np.memmap(path, "uint8", "r")
-            if bytes(content[-CHECKSUM:]) != _checksum(content[:-CHECKSUM]):
-                raise ValueError("another checksum than that of its content")
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            if len(values) != rows or values.dtype != "float32":
-                raise ValueError(f"{values.dtype} {values.shape}, not float32 of {rows} rows")
+            with open(path, "rb") as file:
+                checksum, size = 0, path.stat().st_size
+                while file.tell() < size - CHECKSUM:
+                    checksum = zlib.crc32(file.read(min(READ, size - CHECKSUM - file.tell())), checksum)
+                if file.read() != checksum.to_bytes(CHECKSUM, "little"):
+                    raise ValueError("another checksum than that of its content")
+                file.seek(0)
+                npy.read_magic(file)
+                shape, fortran, dtype = npy.read_array_header_1_0(file)
+                start = file.tell()
+            if fortran or shape[0] != rows or dtype != "float32" or start + 4 * prod(shape) + CHECKSUM != size:
+                raise ValueError(f"{dtype} {shape}, not float32 of {rows} rows")
         except (OSError, ValueError) as error:
             raise ValueError(f"expected a whole block of activations in {path}; received: {error}") from error
-        return values
+        return path, start, shape
 
     def _path(self, layer, index):
         return self.folder / quoted(layer) / f"{index:06}.npy"
@@ -135,8 +143,8 @@ class ActivationReader:
     dtype = np.dtype("float32")
 
     def __init__(self, blocks):
-        self._blocks = blocks
-        self.shape = (sum(map(len, blocks)), *blocks[0].shape[1:])
+        self._blocks = blocks  # (path, where its values begin, their shape)
+        self.shape = (sum(shape[0] for _, _, shape in blocks), *blocks[0][2][1:])
         self.ndim = len(self.shape)
 
     def __len__(self):
@@ -147,15 +155,15 @@ class ActivationReader:
         first, end, _ = rows.indices(len(self))
         left, right, _ = columns.indices(self.shape[1])
         result = np.empty((max(end - first, 0), max(right - left, 0), *self.shape[2:]), self.dtype)
+        stride = 4 * prod(self.shape[2:])
         for index in range(first // BLOCK, -(-end // BLOCK) if result.size else 0):
-            start = BLOCK * index
-            low, high = max(first, start), min(end, start + BLOCK, len(self))
-            result[low - first : high - first] = self._blocks[index][low - start : high - start, left:right]
+            path, start, _ = self._blocks[index]
+            with open(path, "rb") as file:  # not mapped: the memory of a process would seem to hold all of it
+                for row in range(max(first, BLOCK * index), min(end, BLOCK * (index + 1))):
+                    file.seek(start + (row % BLOCK * self.shape[1] + left) * stride)
+                    if file.readinto(memoryview(result[row - first]).cast("B")) != result[0].nbytes:
+                        raise ValueError(f"expected a whole block of activations in {path}; received a shorter file.")
         return result
-
-
-def _checksum(content, before=0):
-    return zlib.crc32(content, before).to_bytes(CHECKSUM, "little")
 
 
 @contextmanager
