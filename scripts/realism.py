@@ -57,6 +57,7 @@ class World(NamedTuple):
     samplers: tuple  # names out of SAMPLERS
     together: bool  # whether the layers are also sampled together
     hidden: tuple = ()  # rows that no figure may show
+    warmer: dict = {}  # {name of a sampler: a temperature that it is also drawn at}
 
 
 def partworld():
@@ -82,9 +83,9 @@ def photographs(folder):
             return viz.load_images(folder / "photos" / "train", class_name, n)
         return viz.load_images(folder / "photos" / "val", class_name, 2 * n)[which - 1 :: 2]
 
-    samplers = ("Gaussian of neighbours", "PCA Gaussian", "mix of three real")
+    samplers, warmer = ("Gaussian of neighbours", "mix of three real"), {"Gaussian of neighbours": 1.3}
     hidden = ("inversion of real images", "real images")
-    return World("photo-realism", net, there, ["block3_conv3"], images, 500, (judge,), samplers, False, hidden)
+    return World("photo-realism", net, there, ["block3_conv3"], images, 500, (judge,), samplers, False, hidden, warmer)
 
 
 def images_of(world, store, class_name, n, steps, seed=0):
@@ -94,22 +95,28 @@ def images_of(world, store, class_name, n, steps, seed=0):
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
     noise = np.random.default_rng(seed).random((n, *known.shape[1:]), "float32")
 
-    def rebuilt(targets):
-        return viz.reconstruct(net, targets, None, statistics, steps=steps, seed=seed, progress=False).images
+    def rebuilt(rows):  # {label: {layer: activations}}, all in one run of the loop
+        targets = {layer: np.concatenate([row[layer] for row in rows.values()]) for layer in next(iter(rows.values()))}
+        result = viz.reconstruct(net, targets, None, statistics, steps=steps, seed=seed, progress=False)
+        return dict(zip(rows, np.split(result.images, len(rows)), strict=True))
 
-    def drawn(name, **options):
-        return rebuilt({layers[0]: store.model(class_name, layers[0], SAMPLERS[name]).sample(n, seed, **options)})
+    def drawn(name, temperature=1.0):
+        sampler = store.model(class_name, layers[0], SAMPLERS[name])
+        return {layers[0]: sampler.sample(n, seed, temperature)}
 
+    alone = {f"one layer, {name}": drawn(name) for name in world.samplers}
+    alone |= {f"one layer, {name}, temperature {t}": drawn(name, t) for name, t in world.warmer.items()}
+    together = {"inversion of real images": net.activations(world.images(class_name, n, INVERTED), layers)}
+    if world.together:
+        together = {"samples": store.sample(class_name, layers, n, seed)} | together
     return {
         "noise": noise,
         "Simonyan 2013, pure": viz.simonyan(net, class_name, tuned=False, **settings).images,
         "Simonyan 2013, tuned": viz.simonyan(net, class_name, **settings).images,
         "Olah 2017": viz.olah(net, class_name, **settings).images,
         "MACO 2023": viz.maco(net, class_name, known, **settings).images,
-        "class mean, inverted": drawn("PCA Gaussian", temperature=0),
-        **{f"one layer, {name}": drawn(name) for name in world.samplers},
-        **({"samples": rebuilt(store.sample(class_name, layers, n, seed))} if world.together else {}),
-        "inversion of real images": rebuilt(net.activations(world.images(class_name, n, INVERTED), layers)),
+        **rebuilt({"class mean, inverted": drawn("PCA Gaussian", 0), **alone}),
+        **rebuilt(together),
         "real images": world.images(class_name, n, HELD_OUT),
     }
 
