@@ -35,6 +35,7 @@ def main():
     parser.add_argument("--n", type=int, default=5, help="samples of each class")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--sampler", default="LocalGaussian", help="an estimator of vizlib.statistics")
+    parser.add_argument("--temperature", type=float, default=1.3, help="above 1, as neighbours are chosen to be alike")
     parser.add_argument("--out", type=Path, default=Path("output/photographs.png"))
     options = parser.parse_args()
     net = vgg16_blocks1to3(options.folder / "vgg16" / "vgg16_blocks1to3.h5")
@@ -42,7 +43,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
         for name in options.classes:
             viz.collect(net, viz.load_images(options.folder / "photos" / "train", name), name, [LAYER], store)
-            targets = store.model(name, LAYER, options.sampler).sample(options.n, seed=0)
+            targets = store.model(name, LAYER, options.sampler).sample(options.n, 0, options.temperature)
             rows[name] = viz.reconstruct(net, targets, LAYER, store.model(name, "image"), steps=options.steps).images
     options.out.parent.mkdir(parents=True, exist_ok=True)
     viz.plots.image_grid(rows).savefig(options.out)

@@ -148,11 +148,13 @@ def write(name, text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photographs", type=Path, metavar="FOLDER")
+    parser.add_argument("--classes", nargs="+", help="all if not given")
     parser.add_argument("--n", type=int, help="images of each class and method; 16, of photographs 8, if not given")
     parser.add_argument("--steps", type=int, default=100)
     options = parser.parse_args()
 
     world = photographs(options.photographs) if options.photographs else partworld()
+    world = world._replace(classes=tuple(options.classes or world.classes))
     n = options.n or (8 if options.photographs else 16)
     pictures, training = {}, []
     with tempfile.TemporaryDirectory() as folder:
