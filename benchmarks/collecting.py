@@ -1,6 +1,6 @@
 """What collecting costs: images a second against bare `predict`, memory, loading, bytes.
 
-    python -m benchmarks.collecting [numbers of images to measure memory at]
+    python -m benchmarks.collecting [mini | vgg16]    # whose memory: vgg16 up to block3_conv3, at 64 px, takes an hour
 
 Rates are of one process in one run, in turns. "To disk" is the pass over the images alone, which is where the network
 works; the fit of moments and principal components comes on top.
@@ -13,13 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import vizlib as viz
 from vizlib.blocks import ActivationBlocks
 from vizlib.collect import compute
+from vizlib.network import vgg_preprocess
 
-RUNS, IMAGES = 3, 256
+RUNS, IMAGES, MEMORY_AT = 5, 512, (500, 5000)
 
 
 def convolutions(net):
@@ -52,7 +54,15 @@ def rates(net, n=IMAGES):
     return np.median([[seconds(function) for function in (predict, to_disk, collect)] for _ in range(RUNS)], axis=0)
 
 
-def peak_memory(n, source="mini"):
+def network(source):
+    """The embedded network, or VGG16 of 64 px up to block3_conv3, with random weights as they cost the same."""
+    if source == "mini":
+        return viz.load_network(source)
+    whole = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+    return viz.load_network(keras.Model(whole.inputs, whole.get_layer("block3_conv3").output), vgg_preprocess)
+
+
+def peak_memory(n, source):
     """Peak resident memory, in MB, of a process that collects n images at all convolution layers."""
     code = f"from benchmarks.collecting import collect_noise; collect_noise({n}, {source!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -61,7 +71,7 @@ def peak_memory(n, source="mini"):
 
 def collect_noise(n, source):
     """Collect n images, and print the peak of this process's resident memory in MB (Linux alone tells)."""
-    net = viz.load_network(source)
+    net = network(source)
     with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
         viz.collect(net, noise(net, n), "noise", convolutions(net), store, progress=False)
     status = Path("/proc/self/status").read_text()  # getrusage counts in the process that this one was started by
@@ -83,7 +93,7 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def main(sizes=(500, 5000)):
+def main(source="mini"):
     net = viz.load_network("mini")
     bare, *ours = rates(net)
     print(f"\n{IMAGES} images, 13 layers | images/s | to bare predict\n---|---|---")
@@ -93,10 +103,10 @@ def main(sizes=(500, 5000)):
     print(f"\nlayer, {IMAGES} images | MB in the store | s to load\n---|---|---")
     for layer, size, spent in entries(net):
         print(f"{layer} | {size / 1e6:.1f} | {spent:.3f}")
-    print("\nimages | peak memory, MB\n---|---")
-    for n in sizes:
-        print(f"{n} | {peak_memory(n)}", flush=True)
+    print(f"\nimages, {source} | peak memory, MB\n---|---")
+    for n in MEMORY_AT:
+        print(f"{n} | {peak_memory(n, source)}", flush=True)
 
 
 if __name__ == "__main__":
-    main(tuple(int(n) for n in sys.argv[1:]) or (500, 5000))
+    main(*sys.argv[1:])

@@ -34,7 +34,9 @@ def blocks(tmp_path):
     return ActivationBlocks(tmp_path / "partial", ORIGIN)
 
 
-def test_blocks_in_any_order_are_read_as_one_array(blocks):
+@pytest.mark.parametrize("chunk", [1, 3000, blocks_module.CHUNK])
+def test_blocks_in_any_order_are_read_as_one_array(blocks, chunk, monkeypatch):
+    monkeypatch.setattr(blocks_module, "CHUNK", chunk)  # one row of features a chunk, a few of them, all
     fill(blocks, (2, 0, 1))
     assert blocks.missing(VALUES) == []
     for layer, values in VALUES.items():
@@ -49,14 +51,23 @@ def test_blocks_in_any_order_are_read_as_one_array(blocks):
 def test_values_are_cast_to_float32(blocks):
     blocks.missing(["conv"])
     blocks.write(0, {"conv": VALUES["conv"][:BLOCK].astype("float64")})
-    values = np.load(blocks.folder / "conv" / "000000.npy", allow_pickle=False)  # which any program with NumPy can
-    np.testing.assert_array_equal(values, VALUES["conv"][:BLOCK], strict=True)
+    blocks.write(1, {"conv": VALUES["conv"][rows(1)]})
+    blocks.write(2, {"conv": VALUES["conv"][rows(2)]})
+    np.testing.assert_array_equal(blocks.reader("conv")[:], VALUES["conv"], strict=True)
+
+
+def test_values_are_packed(blocks):
+    few = np.maximum(VALUES["conv"][:BLOCK], 2)  # most are 2
+    blocks.missing(["conv", "few"])
+    blocks.write(0, {"conv": VALUES["conv"][:BLOCK], "few": few})
+    sizes = {path.parent.name: path.stat().st_size / few.nbytes for path in blocks.folder.glob("*/*.block")}
+    assert sizes["few"] < 0.3 and sizes["conv"] < 1
 
 
 def test_the_checksum_is_that_of_zip_files(blocks):
     blocks.missing(["fc"])
     blocks.write(0, {"fc": VALUES["fc"][:BLOCK]})
-    content = (blocks.folder / "fc" / "000000.npy").read_bytes()
+    content = (blocks.folder / "fc" / "000000.block").read_bytes()
     assert int.from_bytes(content[-4:], "little") == zlib.crc32(content[:-4])
 
 
@@ -77,49 +88,50 @@ def damage(path, how):
     elif how == "empty":
         data = b""
     elif how == "foreign":
-        data = b"not NumPy at all"
+        data = b"not a block at all"
     elif how == "bit":
-        start = data.find(VALUES["conv"][BLOCK : BLOCK + 1, 0].tobytes())
-        assert start > 0
-        data[start + 9] ^= 1
+        data[len(data) // 2] ^= 1
     elif how == "no checksum":
         data = data[:-4]
     elif how == "longer":
         data += b"\0"
-    elif how == "huge":
-        data = bytearray(data[:-4].replace(b"(32, 5, 4, 3)", b"(32, 5, 4, 9)"))
-        data += zlib.crc32(data).to_bytes(4, "little")
-    else:
-        values = VALUES["conv"][rows(1)]
-        values = {"rows": values[:-1], "float64": values.astype("float64"), "pickle": np.array([{}] * BLOCK)}[how]
-        np.save(path, values, allow_pickle=True)
-        data = path.read_bytes()
+    else:  # whole by its checksum
+        head, content = bytes(data[:-4]).split(b"\n", 1)
+        data = {
+            "rows": head.replace(b"[32, 5", b"[31, 5") + b"\n" + content,
+            "fewer chunks": head.partition(b', "step"')[0] + b', "step": 1, "bytes": [9]}\n' + content,
+            "huge": head.replace(b"[32, 5", b"[32, 5000000") + b"\n" + content,
+            "cut": head + b"\n" + content[:-1],
+            "other head": b"[]\n" + content,
+            "no head": content,
+        }[how]
         data += zlib.crc32(data).to_bytes(4, "little")
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize(
-    "how",
-    ["truncated", "empty", "foreign", "bit", "no checksum", "longer", "huge", "rows", "float64", "pickle"],
-)
+HOW = "truncated", "empty", "foreign", "bit", "no checksum", "longer"
+HOW += "rows", "fewer chunks", "huge", "cut", "other head", "no head"
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_a_damaged_block_is_never_read_and_is_done_again(blocks, how):
     fill(blocks)
-    path = blocks.folder / "conv" / "000001.npy"
+    path = blocks.folder / "conv" / "000001.block"
     damage(path, how)
-    with pytest.raises(ValueError, match=r"expected .*000001\.npy; received"):
+    with pytest.raises(ValueError, match=r"expected .*000001\.block; received"):
         blocks.reader("conv")
     assert blocks.missing(VALUES) == [1]
-    assert not path.exists() and (blocks.folder / "fc" / "000001.npy").exists()
+    assert not path.exists() and (blocks.folder / "fc" / "000001.block").exists()
     fill(blocks, [1])
     np.testing.assert_array_equal(blocks.reader("conv")[:], VALUES["conv"])
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_told(blocks):
     fill(blocks)
-    reader, path = blocks.reader("conv"), blocks.folder / "conv" / "000001.npy"
+    reader, path = blocks.reader("conv"), blocks.folder / "conv" / "000001.block"
     path.write_bytes(path.read_bytes()[:-100])
     np.testing.assert_array_equal(reader[:BLOCK], VALUES["conv"][:BLOCK])
-    with pytest.raises(ValueError, match=r"expected .*000001\.npy; received a shorter file"):
+    with pytest.raises(ValueError, match=r"expected .*000001\.block; received a shorter file"):
         reader[:, 2:]
 
 

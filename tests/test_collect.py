@@ -186,7 +186,7 @@ def test_a_block_that_exists_but_is_damaged_is_not_done(tmp_path, net, monkeypat
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(PCA, "fit", lambda self, X: (_ for _ in ()).throw(KeyboardInterrupt))
         collected(path, net)
-    block = tmp_path / "stats.h5.cat.partial" / "pool" / "000001.npy"
+    block = tmp_path / "stats.h5.cat.partial" / "pool" / "000001.block"
     block.write_bytes(block.read_bytes()[:-100])
     seen = count_predictions(monkeypatch, net)
     assert collected(path, net) == collected(tmp_path / "whole.h5", net)

@@ -137,7 +137,7 @@ def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypa
     assert panel.status.value.startswith("Stopped while collecting") and panel.result is None
     with viz.StatsStore(panel.path) as store:
         assert "conv2" not in store.collected("face")
-    assert len(list(panel.path.parent.glob("*.face.partial/conv2/*.npy"))) == 1  # of two blocks
+    assert len(list(panel.path.parent.glob("*.face.partial/conv2/*.block"))) == 1  # of two blocks
     panel.start()
     panel.wait()
     assert panel.status.value == "Done." and panel.result.samples is not None

@@ -24,9 +24,9 @@ def collect(net, images, class_name, layers, store, keep_activations=False, clie
     "a". keep_activations: whether the activations themselves stay in the store. client: a `distributed.Client`, whose
     workers then compute the activations (`pip install vizlib[scale]`). progress: whether to show progress bars.
 
-    The activations, 4 bytes each, wait for the fit on disk, in STORE.CLASS.partial; memory holds those of two blocks of
-    32 images, however many there are. When it is interrupted or killed, the same call goes on with the blocks and
-    layers that are not done and ends with the same statistics; when nothing is left to do it returns at once.
+    The activations, at most 4 bytes each, wait for the fit on disk, packed, in STORE.CLASS.partial; memory holds those
+    of two blocks of 32 images, however many there are. When it is interrupted or killed, the same call goes on with the
+    blocks and layers that are not done and ends with the same statistics; when nothing is left it returns at once.
 
     Raises ValueError for images, layers and names that do not fit, for a store of another network, and for a class that
     the store has of other images; TimeoutError while another process collects this class.
