@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks bench realism photo-realism train clean
+.PHONY: help demo test lint lab notebooks bench realism photo-realism layers photo-layers train clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ SHARED ?= ../shared
 
 photo-realism: .venv/ready  ## the same on photographs and a classifier of them in SHARED (../shared)
 	$(PY) scripts/realism.py --photographs $(SHARED)
+
+layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
+	$(PY) scripts/layers.py
+
+photo-layers: .venv/ready  ## the same on six classes of photographs
+	$(PY) scripts/layers.py --photographs $(SHARED) --classes banana goldfish jellyfish koala school_bus teapot
 
 train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py

@@ -1,33 +1,35 @@
 """Measure how realistic the images of each method are, and write the table and its figure into the README.
 
-On PartWorld with the embedded network; with --photographs FOLDER on photographs: FOLDER holds `photos/train` and
-`photos/val`, class folders of 64 × 64 photographs, and in `photo_vgg16` a classifier of them, `photo_vgg16.keras` with
-`classes.txt`, and an independent judge, `judge.keras`. Photographs and images inverted from them are in no figure.
+On PartWorld with the embedded network; with --photographs FOLDER on photographs, see `worlds`. Photographs and images
+inverted from them are in no figure.
 """
 
-import argparse
-import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-import keras
 import numpy as np
+from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, options, table, write
 
 import vizlib as viz
-from vizlib.network import Network, vgg_preprocess
-from vizlib.realism import ClassJudge, compare
+from vizlib.realism import compare
 
-DOCS, README = (Path(__file__).resolve().parent.parent / name for name in ("docs", "README.md"))
-TRAINING, HELD_OUT, INVERTED = range(3)  # which images: those collected, those compared with, those inverted
-SAMPLERS = {  # of one layer alone
-    "quilted Gaussian": "QuiltedGaussian",
-    "Gaussian of neighbours": "LocalGaussian",
-    "Gaussian of clusters": "ClusteredGaussian",
-    "PCA Gaussian": "PCAGaussian",
-    "Gaussian copula": "GaussianCopula",
-    "mix of three real": "BootstrapMix",
+OTHERS = 96  # real images of each class that distances are taken to, or as many as there are
+LAYER = {"": "block2_conv2", "photo-": "block3_conv3"}
+SAMPLERS = {  # of one layer alone: class and temperature
+    "": {
+        "quilted Gaussian": ("QuiltedGaussian", 1),
+        "Gaussian of neighbours": ("LocalGaussian", 1),
+        "Gaussian of clusters": ("ClusteredGaussian", 1),
+        "PCA Gaussian": ("PCAGaussian", 1),
+        "Gaussian copula": ("GaussianCopula", 1),
+        "mix of three real": ("BootstrapMix", 1),
+    },
+    "photo-": {
+        "Gaussian of neighbours": ("LocalGaussian", 1),
+        "Gaussian of neighbours, temperature 1.3": ("LocalGaussian", 1.3),
+        "PCA Gaussian": ("PCAGaussian", 1),
+        "mix of three real": ("BootstrapMix", 1),
+    },
 }
 COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "recognised, %": ("accuracy", 100, 0),
@@ -44,53 +46,9 @@ COLUMNS = {  # of the table: what is shown of each column, its scale and digits
 }
 
 
-class World(NamedTuple):
-    """Where images are from. images(class_name, n, which): those for training, comparison or inversion."""
-
-    name: str
-    net: Network
-    classes: tuple
-    layers: list  # deep to shallow
-    images: Callable
-    training: int  # images of each class that are collected
-    judges: tuple | None
-    samplers: tuple  # names out of SAMPLERS
-    together: bool  # whether the layers are also sampled together
-    hidden: tuple = ()  # rows that no figure may show
-    warmer: dict = {}  # {name of a sampler: a temperature that it is also drawn at}
-
-
-def partworld():
-    net = viz.load_network("mini")
-    layers = ["block2_conv2", *net.finer_layers("block2_conv2")]
-
-    def images(class_name, n, which):
-        return viz.load_images("partworld", class_name, n, which, net.image_size)
-
-    return World("realism", net, net.classes, layers, images, 300, None, tuple(SAMPLERS), True)
-
-
-def photographs(folder):
-    own = folder / "photo_vgg16"
-    classes = (own / "classes.txt").read_text().split("\n")[:40]
-    net = viz.load_network(own / "photo_vgg16.keras", preprocess=vgg_preprocess, classes=classes)
-    mean = np.array([123.68, 116.779, 103.939], "float32")
-    judge = ClassJudge(keras.models.load_model(own / "judge.keras", compile=False), classes, lambda x: x * 255 - mean)
-    there = tuple(sorted(path.name for path in (folder / "photos" / "train").iterdir() if path.name in classes))
-
-    def images(class_name, n, which):
-        if which == TRAINING:
-            return viz.load_images(folder / "photos" / "train", class_name, n)
-        return viz.load_images(folder / "photos" / "val", class_name, 2 * n)[which - 1 :: 2]
-
-    samplers, warmer = ("Gaussian of neighbours", "mix of three real"), {"Gaussian of neighbours": 1.3}
-    hidden = ("inversion of real images", "real images")
-    return World("photo-realism", net, there, ["block3_conv3"], images, 500, (judge,), samplers, False, hidden, warmer)
-
-
-def images_of(world, store, class_name, n, steps, seed=0):
+def images_of(world, layers, store, class_name, n, steps, seed=TRAINING):
     """{method: images (n, h, w, 3)} of one class, all with the same seed and steps."""
-    net, layers = world.net, world.layers
+    net = world.net
     statistics, known = store.model(class_name, "image"), store.activations(class_name, "image")
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
     noise = np.random.default_rng(seed).random((n, *known.shape[1:]), "float32")
@@ -100,14 +58,12 @@ def images_of(world, store, class_name, n, steps, seed=0):
         result = viz.reconstruct(net, targets, None, statistics, steps=steps, seed=seed, progress=False)
         return dict(zip(rows, np.split(result.images, len(rows)), strict=True))
 
-    def drawn(name, temperature=1.0):
-        sampler = store.model(class_name, layers[0], SAMPLERS[name])
-        return {layers[0]: sampler.sample(n, seed, temperature)}
+    def drawn(sampler, temperature):
+        return {layers[0]: store.model(class_name, layers[0], sampler).sample(n, seed, temperature)}
 
-    alone = {f"one layer, {name}": drawn(name) for name in world.samplers}
-    alone |= {f"one layer, {name}, temperature {t}": drawn(name, t) for name, t in world.warmer.items()}
+    alone = {f"one layer, {name}": drawn(*sampler) for name, sampler in SAMPLERS[world.name].items()}
     together = {"inversion of real images": net.activations(world.images(class_name, n, INVERTED), layers)}
-    if world.together:
+    if len(layers) > 1:
         together = {"samples": store.sample(class_name, layers, n, seed)} | together
     return {
         "noise": noise,
@@ -115,77 +71,46 @@ def images_of(world, store, class_name, n, steps, seed=0):
         "Simonyan 2013, tuned": viz.simonyan(net, class_name, **settings).images,
         "Olah 2017": viz.olah(net, class_name, **settings).images,
         "MACO 2023": viz.maco(net, class_name, known, **settings).images,
-        **rebuilt({"class mean, inverted": drawn("PCA Gaussian", 0), **alone}),
+        **rebuilt({"class mean, inverted": drawn("PCAGaussian", 0), **alone}),
         **rebuilt(together),
         "real images": world.images(class_name, n, HELD_OUT),
     }
 
 
-def table(frame):
-    """The frame as a Markdown table."""
-    columns = {title: column for title, column in COLUMNS.items() if column[0] in frame}
-
-    def interval(row, key, scale, digits):
-        value, *ends = (f"{scale * row[name]:.{digits}f}" for name in (key, f"{key}_low", f"{key}_high"))
-        return f"{value} ({'–'.join(ends)})"
-
-    lines = ["| images | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name, row in frame.iterrows():
-        lines.append(f"| {name} | " + " | ".join(interval(row, *column) for column in columns.values()) + " |")
-    return "\n".join(lines)
-
-
-def write(name, text):
-    """Put the text between the marks of this name in the README."""
-    marks = f"<!-- {name}: written by `make {name}` -->", f"<!-- /{name} -->"
-    before = README.read_text()
-    pattern = re.escape(marks[0]) + ".*" + re.escape(marks[1])
-    if not re.search(pattern, before, re.DOTALL):
-        raise SystemExit(f"expected the marks {marks} in {README}; found none.")
-    README.write_text(re.sub(pattern, lambda _: f"{marks[0]}\n{text}\n{marks[1]}", before, flags=re.DOTALL))
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photographs", type=Path, metavar="FOLDER")
-    parser.add_argument("--classes", nargs="+", help="all if not given")
-    parser.add_argument("--n", type=int, help="images of each class and method; 16, of photographs 8, if not given")
-    parser.add_argument("--steps", type=int, default=100)
-    options = parser.parse_args()
-
-    world = photographs(options.photographs) if options.photographs else partworld()
-    world = world._replace(classes=tuple(options.classes or world.classes))
-    n = options.n or (8 if options.photographs else 16)
-    pictures, training = {}, []
+    world, given = options(__doc__, (16, 8))
+    layer, name, pictures, training = LAYER[world.name], f"{world.name}realism", {}, []
+    layers = [layer, *world.net.finer_layers(layer)] if world.public else [layer]
     with tempfile.TemporaryDirectory() as folder:
         for class_name in world.classes:
             images = world.images(class_name, world.training, TRAINING)
             training.append(images)
-            keep = "Gaussian copula" in world.samplers  # which is fitted on activations
+            keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
             with viz.StatsStore(Path(folder, f"{class_name}.h5")) as store:
-                viz.collect(world.net, images, class_name, world.layers[1:], store, progress=False)
-                viz.collect(world.net, images, class_name, world.layers[:1], store, keep, progress=False)
-                for method, made in images_of(world, store, class_name, n, options.steps).items():
+                viz.collect(world.net, images, class_name, layers[1:], store, progress=False)
+                viz.collect(world.net, images, class_name, layers[:1], store, keep, progress=False)
+                for method, made in images_of(world, layers, store, class_name, given.n, given.steps).items():
                     pictures.setdefault(method, []).append(made)
             store.path.unlink()
             print(f"{class_name}: done", flush=True)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
-    labels = np.repeat(world.classes, n)
-    shown = slice(0, len(labels), n)  # the first image of each class
-    rows = {name: images[shown] for name, images in methods.items() if name not in world.hidden}
+    labels = np.repeat(world.classes, given.n)
+    shown = slice(0, len(labels), given.n)  # the first image of each class
+    hidden = () if world.public else ("inversion of real images", "real images")
+    rows = {method: images[shown] for method, images in methods.items() if method not in hidden}
     real = methods.pop("real images")
-    frame = compare(methods, real, labels, world.judges, np.concatenate(training))
-    frame = frame.rename(index={"real": "real images"})
+    judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
+    frame = compare(methods, real, labels, judges, np.concatenate(training)).rename(index={"real": "real images"})
     print(frame.to_string())
 
-    frame.to_csv(DOCS / f"{world.name}.csv")
-    viz.plots.image_grid(rows).savefig(DOCS / f"{world.name}.png")
+    frame.to_csv(DOCS / f"{name}.csv")
+    viz.plots.image_grid(rows).savefig(DOCS / f"{name}.png")
     write(
-        world.name,
-        f"{table(frame)}\n\n{len(world.classes)} classes × {n} images, {options.steps} steps, "
-        f"{' and '.join(world.layers)}, statistics of {world.training} images a class; 95 % intervals of the bootstrap "
-        f"over classes. Written by `make {world.name}`; more columns in [{world.name}.csv](docs/{world.name}.csv).",
+        name,
+        f"{table(frame, COLUMNS)}\n\n{len(world.classes)} classes × {given.n} images, {given.steps} steps, "
+        f"{' and '.join(layers)}, statistics of {world.training} images a class; 95 % intervals of the bootstrap "
+        f"over classes. Written by `make {name}`; more columns in [{name}.csv](docs/{name}.csv).",
     )
 
 

@@ -202,6 +202,31 @@ def test_class_judge_measures_within_classes_and_real_images_by_halves(real, jud
     assert np.isnan(judge(real[::8], partworld.CLASSES, other[::8])["kid"]["face"])
 
 
+def test_distances_to_a_reference(real, judge):
+    """The more real images, the less chance: all rows, real ones too, are compared with the same others."""
+    reference = {name: partworld.draw(name, 40, seed=48) for name in partworld.CLASSES}
+    strict = ClassJudge(judge.network.model, reference=reference)
+    blurred = gaussian_filter(real, (0, 1, 1, 0))
+    answer, floor = strict(blurred, LABELS, real), strict(real, LABELS, real)
+    for i, name in enumerate(partworld.CLASSES):
+        sets = blurred[8 * i : 8 * i + 8], real[8 * i : 8 * i + 8], reference[name]
+        f, r, k = (judge.network.activations(x, ["embedding"])["embedding"] for x in sets)
+        assert answer["kid"][name] == pytest.approx(metrics.kernel_inception_distance(f, k), rel=1e-3, abs=1e-3)
+        assert floor["kid"][name] == pytest.approx(metrics.kernel_inception_distance(r, k), rel=1e-3, abs=1e-3)
+        assert (answer["density"][name], answer["coverage"][name]) == metrics.density_and_coverage(f, k, 3)
+        assert answer["vendi_within"][name] == pytest.approx(metrics.vendi_score(f - r.mean(0)), rel=1e-4)
+    spread = [np.std(list(j(real, LABELS, real)["kid"].values())) for j in (strict, judge)]
+    assert spread[0] < 0.7 * spread[1]
+    first = np.concatenate([reference[name][:8] for name in partworld.CLASSES])
+    order = np.argsort(partworld.CLASSES)
+    alike = (judge.network.activations(x, ["embedding"])["embedding"].reshape(12, 8, 96) for x in (real, first))
+    classes = np.repeat(np.sort(partworld.CLASSES), 8)
+    assert floor["told_apart"] == metrics.told_apart(*(x[order].reshape(96, 96) for x in alike), classes, classes)
+    few = ClassJudge(judge.network.model, reference={"face": reference["face"]})
+    with pytest.raises(ValueError, match="expected a reference for every class; received none of cat"):
+        few(real[:16], LABELS[:16], real[:16])
+
+
 def test_class_judge_takes_any_classifier_with_an_embedding(real):
     """Scores and embedding are linear in the mean colour, so that all is known."""
     import keras

@@ -24,23 +24,6 @@ def kernel_inception_distance(features, real):
                  + (among.sum() - np.trace(among)) / (m * (m - 1)) - 2 * across.mean())
 
 
-def kernel_inception_interval(features, real, rounds=1000, seed=0):
-    """The 95 % interval (low, high) of `kernel_inception_distance`, over random halves of both sets.
-
-    Halves are drawn without replacement, since a repeated image would look like a lack of variety; about the whole
-    they spread as the whole does about the truth (half-sampling, McCarthy 1969). NaN where n or m is below 4.
-    """
-    if min(len(features), len(real)) < 4:
-        return float("nan"), float("nan")
-    rng = np.random.default_rng(seed)
-    distances = [
-        kernel_inception_distance(*(rng.permutation(x)[: len(x) // 2] for x in (features, real)))
-        for _ in range(rounds)
-    ]
-    low, high = np.percentile(distances, (2.5, 97.5))
-    return float(low), float(high)
-
-
 def density_and_coverage(features, real, neighbours=NEIGHBOURS):
     """How often features lie in the neighbourhoods of real ones, and how many of these are met (Naeem et al. 2020).
 

@@ -77,35 +77,45 @@ class ClassJudge:
     """How well images are recognised, and how far they are, as a set, from real ones in an embedding.
 
     model: a Keras classifier with a layer "embedding", (n, d); None loads the embedded one. classes: the names of its
-    scores. preprocess: as in `network.Network`; None where the model takes RGB in [0, 1].
+    scores. preprocess: as in `network.Network`; None where the model takes RGB in [0, 1]. reference: {class: images},
+    real ones that distances are taken to, other than those that methods are compared with, the more the better; None
+    takes these themselves.
     """
 
-    def __init__(self, model=None, classes=CLASSES, preprocess=None):
+    def __init__(self, model=None, classes=CLASSES, preprocess=None, reference=None):
         from vizlib.network import Network
 
         self.network = Network(model or load_judge("classifier"), preprocess, classes)
+        self._reference = reference and {name: self._answers(images)[1] for name, images in reference.items()}
         self._known = None, None
 
     def __call__(self, images, labels, real):
         """Per image "accuracy" (1 where the class is the label) and "log_probability" of the label.
 
-        Per class, against the real images of the class: "kid", "density", "coverage" and "told_apart" (see
-        `vizlib.metrics`); the real images are compared with themselves by halves. "vendi" is the Vendi score of the
-        embeddings as they are, which hardly differ in direction within a class, so that even one image over and over
-        comes near to real ones; "vendi_within" that of what they differ by from the mean of the real images of the
-        class, where all that is wrong in the same way is no variety. Raises ValueError for a label that is no class
-        of the judge.
+        Per class, against the reference: "kid", "density", "coverage" and, with as many of it, "told_apart" (see
+        `vizlib.metrics`). Without a reference it is the real images of the class, which are compared with themselves
+        by halves. "vendi" is the Vendi score of the embeddings as they are, which hardly differ in direction within a
+        class, so that even one image over and over comes near to real ones; "vendi_within" that of what they differ
+        by from the mean of the real images of the class, where all that is wrong in the same way is no variety. Raises
+        ValueError for a label that is no class of the judge, or of the reference.
         """
         from scipy.special import log_softmax
 
         labels = np.asarray(labels)
         wanted = np.array([self.network.class_index(label) for label in labels.tolist()])
-        scores, features = self._answers(images, real)
-        known = self._answers(real, real)[1]
-        members = {name: np.flatnonzero(labels == name) for name in np.unique(labels)}
-        sets = {name: (features[i], known[i]) for name, i in members.items()}
-        if images is real:
+        if self._known[0] is not real:
+            self._known = real, self._answers(real)
+        scores, features = self._known[1] if images is real else self._answers(images)
+        known = self._known[1][1]
+        members = {name: np.flatnonzero(labels == name) for name in np.unique(labels).tolist()}
+        if self._reference:
+            if missing := set(members) - set(self._reference):
+                raise ValueError(f"expected a reference for every class; received none of {', '.join(missing)}.")
+            sets = {name: (features[i], self._reference[name]) for name, i in members.items()}
+        elif images is real:
             sets = {name: (features[i[::2]], known[i[1::2]]) for name, i in members.items()}
+        else:
+            sets = {name: (features[i], known[i]) for name, i in members.items()}
         return {
             "accuracy": scores.argmax(1) == wanted,
             "log_probability": log_softmax(scores.astype(float), 1)[np.arange(len(wanted)), wanted],
@@ -114,15 +124,9 @@ class ClassJudge:
             **_distances(sets, {name: len(i) for name, i in members.items()}),
         }
 
-    def _answers(self, images, real):
-        """Scores and features; those of the real images, which every method is compared with, are kept."""
-        if images is real and self._known[0] is real:
-            return self._known[1]
+    def _answers(self, images):
         answers = self.network.activations(images, ["scores", "embedding"])
-        answers = answers["scores"], answers["embedding"]
-        if images is real:
-            self._known = real, answers
-        return answers
+        return answers["scores"], answers["embedding"]
 
 
 def _distances(sets, sizes):
@@ -135,6 +139,7 @@ def _distances(sets, sizes):
         neighbours = max(1, min(NEIGHBOURS, sizes[name] // 2 - 1))
         columns["kid"][name] = kernel_inception_distance(features, known)
         columns["density"][name], columns["coverage"][name] = density_and_coverage(features, known, neighbours)
+    sets = {name: (features, known[: len(features)]) for name, (features, known) in sets.items()}
     ours, theirs = (np.concatenate(both) for both in zip(*sets.values(), strict=True))
     labels = (np.repeat(list(sets), [len(pair[k]) for pair in sets.values()]) for k in (0, 1))
     return columns | {"told_apart": told_apart(ours, theirs, *labels)}
@@ -186,8 +191,8 @@ def compare(methods, real, labels, judges=None, training=None):
 
     A column holds the mean over classes, of n values that of the means of the classes, and columns "..._low" and
     "..._high" the 95 % interval of the bootstrap over classes: NaN for a single class. One number stands alone. The
-    last row, "real", is what the real images get; what compares with real images compares one half of them with the
-    other: the floor. Raises ValueError where the numbers of images and labels differ.
+    last row, "real", is what the real images get, the floor; without a reference of the judge what compares with real
+    images compares one half of them with the other. Raises ValueError where the numbers of images and labels differ.
     """
     import pandas as pd
 

@@ -28,28 +28,29 @@ class LayerAnswer(NamedTuple):
     samples: np.ndarray
 
 
-def sweep(net, store, class_name, layers, fresh, n=4, steps=256, seed=0):
+def sweep(net, store, class_name, layers, fresh, n=4, steps=256, seed=0, sampler=None, temperature=1.0):
     """Ask each layer alone: {layer: `LayerAnswer`}.
 
     net: a `Network`. store: a `StatsStore` with the class, those layers and the images. fresh: images of the class that
     were not collected, (m ≥ n, size, size, 3), as `Network.activations` takes them, of which n are inverted; as many
-    are sampled with the default sampler. steps, seed: as `reconstruct` takes them. Raises ValueError for a class or
-    layer that is not there, and for fewer than n fresh images.
+    are sampled. steps, seed: as `reconstruct` takes them. sampler, temperature: as `StatsStore.model` and samplers take
+    them. Raises ValueError for a class, layer or sampler that is not there, and for fewer than n fresh images.
     """
     if len(fresh) < n:
         raise ValueError(f"expected at least {n} fresh images; received {len(fresh)}.")
     statistics, answers = store.model(class_name, "image"), {}
+    before = {layer: layer + PRE * net.is_rectified(layer) for layer in layers}
+    found = net.activations(fresh, [*dict.fromkeys([*layers, *before.values()])])
     for layer in layers:
-        before = layer + PRE * net.is_rectified(layer)
-        found = net.activations(fresh, [layer, before])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            drawn = store.model(class_name, layer).sample(n, seed)
+            drawn = store.model(class_name, layer, sampler).sample(n, seed, temperature)
         targets = np.concatenate([found[layer][:n], drawn])
         result = reconstruct(net, targets, layer, statistics, steps=steps, seed=seed, progress=False)
         inverted, samples = np.split(result.images, 2)
+        models = (store.model(class_name, layer, name) for name in ("PCAGaussian", "Moments"))
         answers[layer] = LayerAnswer(
-            *_known(found[before], *(store.model(class_name, layer, name) for name in ("PCAGaussian", "Moments"))),
+            *_known(found[before[layer]], *models),
             float(result.history["Distance"][-1, :n].mean()),
             float(np.sqrt(np.mean((inverted - fresh[:n]) ** 2))),
             bool(caught),
