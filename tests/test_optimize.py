@@ -24,6 +24,24 @@ class Quadratic(Term):
 
 
 @dataclass(frozen=True)
+class Counted(Quadratic):
+    """Counts how often it is traced."""
+
+    traced = []
+
+    def measure(self, activations):
+        self.traced.append(activations["image"].shape)
+        return super().measure(activations)
+
+
+@dataclass(frozen=True)
+class Listed(Term):
+    """A term of a field that is neither a number nor hashable."""
+
+    colours: list = None
+
+
+@dataclass(frozen=True)
 class Poison(Term):
     """A term that turns NaN, in its value or only in its gradient, once the image is bright."""
 
@@ -100,6 +118,29 @@ def test_the_same_seed_gives_the_same_image_to_the_bit(net):
     runs = [run(net, [Distance("conv2", targets)], Cosine(6), seed=s, view=Jitter(1)).images for s in (4, 4, 5)]
     np.testing.assert_array_equal(runs[0], runs[1])
     assert np.abs(runs[0] - runs[2]).max() > 0.01
+
+
+def test_calls_of_the_same_shapes_share_what_is_compiled(net):
+    """Whatever the numbers in the terms, the seed, the reach of a view; and what is kept does not grow for ever."""
+    Counted.traced.clear()
+    first = run(net, [Counted(0.9)], view=Jitter(np.array([2, 1])), steps=2)
+    traces = len(Counted.traced)
+    for term, view, steps in ((Counted(0.2), Jitter(2), 3), (0.5 * Counted(0.9), Jitter(np.array([0, 2])), 2)):
+        other = run(net, [term], view=view, steps=steps, seed=1)
+        alone = run(net, [Quadratic(term.colour, weight=term.weight)], view=view, steps=steps, seed=1)
+        np.testing.assert_array_equal(other.images, alone.images)
+        assert np.abs(other.images - first.images).max() > 0.01
+    assert traces and len(Counted.traced) == traces
+    run(net, [Counted(0.9)], view=Jitter(1), steps=2)  # other borders
+    assert len(Counted.traced) > traces
+    for blur in range(20):
+        run(net, [Quadratic()], Pixels(6, blur), steps=1)
+    assert net.kept.cache_info().currsize <= 8
+
+
+def test_a_field_that_cannot_be_compared_is_an_error(net):
+    with pytest.raises(TypeError, match="fields of 'Listed' to be arrays, floats or hashable"):
+        run(net, [Listed([1, 2])])
 
 
 def test_images_of_a_batch_do_not_see_each_other(net):

@@ -65,4 +65,4 @@ def class_score(net, class_name):
     """The `ClassScore` of a class, over the norm of its gradient at the mean image: of one scale for any network."""
     index, canvas = net.class_index(class_name), Unbounded(net.image_size)
     gradient = saliency(net, canvas.image(canvas.start(1, 0)), SCORES, index)
-    return 1 / np.linalg.norm(gradient) * ClassScore(index)
+    return 1 / np.linalg.norm(gradient) * ClassScore(np.int32(index))  # a number: classes share what is compiled

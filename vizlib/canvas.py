@@ -1,8 +1,11 @@
 """Image parameterisations: what the optimiser moves, and how it becomes an image.
 
 A canvas has `start(n, seed)`, the variables of n images as a list of float32 arrays, and `image(variables)`, the
-images (n, size, size, 3) that they stand for.
+images (n, size, size, 3) that they stand for. Equal ones are served by one compiled function.
 """
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from keras import ops
@@ -15,11 +18,11 @@ MEAN_COLOUR = np.array([0.485, 0.456, 0.406], "float32")
 COLOUR_BASIS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], "float32")
 
 
+@dataclass(frozen=True)
 class Unbounded:
     """Pixels as they are, not kept in [0, 1], around the mean colour: the canvas of Simonyan et al. 2013."""
 
-    def __init__(self, size):
-        self.size = size
+    size: int
 
     def start(self, n, seed):
         return _noise(n, self.size, seed, 0.01)
@@ -28,6 +31,7 @@ class Unbounded:
         return variables[0] + MEAN_COLOUR
 
 
+@dataclass(frozen=True)
 class Pixels:
     """One variable per pixel and colour, blurred and then squashed into [0, 1] by a sigmoid.
 
@@ -38,20 +42,21 @@ class Pixels:
     that fool a network (Yosinski et al. 2015).
     """
 
-    def __init__(self, size, blur=0.0):
-        self.size = size
-        self._blur = gaussian_filter1d(np.eye(size, dtype="float32"), blur, axis=0) if blur else None
+    size: int
+    blur: float = 0.0
 
     def start(self, n, seed):
         return [ops.convert_to_numpy(Cosine(self.size).logits(_noise(n, self.size, seed, 0.5)))]
 
     def image(self, variables):
         pixels = variables[0]
-        if self._blur is not None:
-            pixels = ops.einsum("ab,nbdc,ed->naec", self._blur, pixels, self._blur)
+        if self.blur:
+            blur = gaussian_filter1d(np.eye(self.size, dtype="float32"), self.blur, axis=0)
+            pixels = ops.einsum("ab,nbdc,ed->naec", blur, pixels, blur)
         return ops.sigmoid(pixels)
 
 
+@dataclass(frozen=True)
 class Cosine:
     """Cosine (DCT) coefficients of decorrelated colours, scaled by 1 / frequency, squashed into [0, 1].
 
@@ -60,13 +65,7 @@ class Cosine:
     Adam changes coarse and fine structure in natural proportion.
     """
 
-    def __init__(self, size):
-        self.size = size
-        self._basis = dct(np.eye(size), norm="ortho", axis=0).astype("float32")  # (frequency, position)
-        frequency = np.hypot(*np.mgrid[:size, :size])
-        scale = 1 / np.maximum(frequency, 1)
-        self._scale = (scale / np.sqrt(np.mean(scale**2)))[:, :, None].astype("float32")
-        self._colours = 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # in logits
+    size: int
 
     def start(self, n, seed):
         return _noise(n, self.size, seed, 0.01)
@@ -76,9 +75,17 @@ class Cosine:
 
     def logits(self, variables):
         """What is squashed: float32 (n, size, size, 3)."""
-        spectrum = variables[0] * self._scale
-        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", self._basis, spectrum, self._basis)
-        return ops.matmul(brightness_and_hues, self._colours)
+        basis, scale, colours = self._constants
+        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", basis, variables[0] * scale, basis)
+        return ops.matmul(brightness_and_hues, colours)
+
+    @cached_property
+    def _constants(self):
+        """The basis (frequency, position), the scale of each frequency, and colours in logits."""
+        basis = dct(np.eye(self.size), norm="ortho", axis=0).astype("float32")
+        scale = 1 / np.maximum(np.hypot(*np.mgrid[: self.size, : self.size]), 1)
+        scale = (scale / np.sqrt(np.mean(scale**2)))[:, :, None].astype("float32")
+        return basis, scale, 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()
 
 
 class Phase:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from keras import ops
@@ -30,6 +31,7 @@ class Result:
         return replace(self, provenance=self.provenance | facts)
 
 
+@lru_cache(maxsize=32)  # so that equal rules are the same
 def adam(learning_rate=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
     """The update rule of Kingma & Ba 2015."""
 
@@ -46,6 +48,7 @@ def adam(learning_rate=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
     return start, update
 
 
+@lru_cache(maxsize=32)
 def gradient_descent(learning_rate):
     """The plain update rule."""
 
@@ -71,26 +74,8 @@ def optimize(
     """
     start_rule, update = rule or adam()
     view = view or Jitter(0)
-    layers = tuple(sorted({layer for term in terms for layer in term.layers}))
-    features = net.features(layers) if layers else lambda images: {}
-
-    def evaluate(variables, draw, terms):
-        images = canvas.image(variables)
-        activations = features(view.see(images, draw)) | {"image": images}
-        losses = ops.stack([term(activations) for term in terms])
-        return ops.sum(losses), (losses, images)
-
-    gradient = value_and_gradient(evaluate)
-
-    @compiled
-    def advance(variables, state, best, draw, step):
-        (_, (losses, images)), gradients = gradient(variables, draw, terms)
-        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
-        total = ops.sum(losses, axis=0)
-        better = total < best[0]
-        best = (ops.where(better, total, best[0]), ops.where(better[:, None, None, None], images, best[1]))
-        variables, state = update(variables, gradients, state, step)
-        return variables, state, best, losses, images, finite
+    forms, numbers = zip(*(_parted(term) for term in terms), strict=True)
+    advance = net.kept(_steps, forms, canvas, view, update)
 
     variables = [ops.convert_to_tensor(v) for v in start or canvas.start(n, seed)]
     state = start_rule(variables)
@@ -102,11 +87,11 @@ def optimize(
                 rng = np.random.default_rng([seed, 1, step])
                 before, draw = variables, [ops.convert_to_tensor(v) for v in view.draw(rng, step)]
                 variables, state, best, losses, images, finite = advance(
-                    variables, state, best, draw, ops.convert_to_tensor(step, "float32")
+                    variables, state, best, draw, ops.convert_to_tensor(step, "float32"), numbers
                 )
                 history.append(ops.convert_to_numpy(losses))
                 if not (np.isfinite(history[-1]).all() and finite):
-                    raise FloatingPointError(_blame(terms, evaluate, before, draw, step))
+                    raise FloatingPointError(_blame(net, terms, canvas, view, before, draw, step))
                 bar.set_postfix(loss=f"{history[-1].sum(0).mean():.4g}", refresh=False)
                 if callback and callback(step, ops.convert_to_numpy(images), _by_name(terms, history[-1])):
                     break
@@ -128,6 +113,50 @@ def optimize(
     return Result(images, _by_name(terms, history), provenance, variables)
 
 
+def _parted(term):
+    """A term without its numbers, and these as tensors. Raises TypeError if the former is not hashable."""
+    numbers = term.numbers
+    form = replace(term, **dict.fromkeys(numbers))
+    try:
+        hash(form)
+    except TypeError as error:
+        message = f"expected fields of {term.name!r} to be arrays, floats or hashable; received {term}."
+        raise TypeError(message) from error
+    return form, {name: ops.convert_to_tensor(values) for name, values in numbers.items()}
+
+
+def _evaluation(net, forms, canvas, view):
+    """A function of (variables, draw, numbers) to the loss and (losses (terms, n), images)."""
+    layers = tuple(sorted({layer for form in forms for layer in form.layers}))
+    features = net.features(layers) if layers else lambda images: {}
+
+    def evaluate(variables, draw, numbers):
+        images = canvas.image(variables)
+        activations = features(view.see(images, draw)) | {"image": images}
+        terms = (replace(form, **values) for form, values in zip(forms, numbers, strict=True))
+        losses = ops.stack([term(activations) for term in terms])
+        return ops.sum(losses), (losses, images)
+
+    return value_and_gradient(evaluate)
+
+
+def _steps(net, forms, canvas, view, update):
+    """One step of the loop, compiled."""
+    gradient = _evaluation(net, forms, canvas, view)
+
+    @compiled
+    def advance(variables, state, best, draw, step, numbers):
+        (_, (losses, images)), gradients = gradient(variables, draw, numbers)
+        finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
+        total = ops.sum(losses, axis=0)
+        better = total < best[0]
+        best = (ops.where(better, total, best[0]), ops.where(better[:, None, None, None], images, best[1]))
+        variables, state = update(variables, gradients, state, step)
+        return variables, state, best, losses, images, finite
+
+    return advance
+
+
 def _names(terms):
     """The terms' names; those that several share are told apart by their layers."""
     names = [term.name for term in terms]
@@ -141,10 +170,11 @@ def _by_name(terms, losses):
     return dict(zip(_names(terms), losses, strict=True))
 
 
-def _blame(terms, evaluate, variables, draw, step):
+def _blame(net, terms, canvas, view, variables, draw, step):
     """The message for a step that gave NaN or infinity: the first term whose loss or gradient does."""
     for term in terms:
-        (loss, _), gradients = value_and_gradient(lambda v, term=term: evaluate(v, draw, [term]))(variables)
+        form, numbers = _parted(term)
+        (loss, _), gradients = _evaluation(net, [form], canvas, view)(variables, draw, [numbers])
         for what, values in (("loss", [loss]), ("gradient", gradients)):
             if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values):
                 return f"expected finite numbers; the {what} of the term {term.name!r} is not, at step {step}."

@@ -3,7 +3,7 @@
 A term is frozen; `2 * term` is a new one of twice the weight. The image itself is the layer "image".
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,11 +20,19 @@ class Term:
     """The base of all terms.
 
     `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
-    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}.
+    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. `numbers`: {name: array},
+    the fields that hold arrays or floats; all others have to be hashable. Terms that differ in their numbers alone are
+    computed by one compiled function.
     """
 
     weight: float = 1.0
     layers = ()
+
+    @property
+    def numbers(self):
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        numbers = {name: np.asarray(x) for name, x in values.items() if isinstance(x, (np.ndarray, np.number, float))}
+        return {name: x.astype("int32" if x.dtype.kind in "iu" else "float32") for name, x in numbers.items()}
 
     @property
     def name(self):
@@ -71,7 +79,7 @@ class ClassScore(Term):
     layers = (SCORES,)
 
     def measure(self, activations):
-        return -activations[SCORES][:, self.index]
+        return -ops.take(activations[SCORES], self.index, axis=1)
 
 
 @dataclass(frozen=True)
@@ -175,7 +183,7 @@ class Outliers(LayerTerm):
 
     def measure(self, activations):
         z = self.z(activations[self.layer])
-        return _excess(z, np.reshape(self.threshold, -1))
+        return _excess(z, ops.reshape(ops.cast(self.threshold, "float32"), (-1,)))
 
     def where(self, activations):
         """Which neurons of activations (n, *shape_) are outliers: bool, of the same shape."""

@@ -2,20 +2,28 @@
 
 What survives all of them is no accident of single pixels (Olah et al. 2017). A view has `draw(rng, step)`, the random
 numbers of a step as a list of arrays, and `see(images, draw)`, the images (n, size, size, 3) that the network gets.
+Views are equal if they see alike whatever they draw: one compiled function then serves both.
 """
+
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 
+@dataclass(frozen=True)
 class Jitter:
     """Images moved by whole pixels, up to a reach, with mirrored borders.
 
     reach: pixels; one number, or one for each step.
     """
 
-    def __init__(self, reach):
-        self.reach, self.margin = reach, int(np.max(reach, initial=0))
+    reach: Any = field(compare=False)
+    margin: int = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "margin", int(np.max(self.reach, initial=0)))
 
     def draw(self, rng, step):
         reach = self.reach if np.ndim(self.reach) == 0 else self.reach[step]
@@ -29,6 +37,7 @@ class Jitter:
         return ops.slice(padded, [0, corner[0], corner[1], 0], images.shape)
 
 
+@dataclass(frozen=True)
 class Camera:
     """Images moved, zoomed and turned, with mirrored borders and bilinear interpolation, and with noise on top.
 
@@ -36,8 +45,11 @@ class Camera:
     turn: the largest, in degrees. noise: its standard deviation, in units of the image.
     """
 
-    def __init__(self, size, shift=0.0, zoom=(1.0, 1.0), turn=0.0, noise=0.0):
-        self.size, self.shift, self.zoom, self.turn, self.noise = size, shift, zoom, turn, noise
+    size: int
+    shift: float = field(default=0.0, compare=False)
+    zoom: tuple = field(default=(1.0, 1.0), compare=False)
+    turn: float = field(default=0.0, compare=False)
+    noise: float = field(default=0.0, compare=False)
 
     def draw(self, rng, step):
         zoom = np.exp(rng.uniform(*np.log(self.zoom)))
