@@ -15,8 +15,11 @@ help:  ## this list
 demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML page and PNG in output/
 	$(PY) scripts/demo.py
 
-test: lint  ## lint and every test, the headless execution of the notebooks among them
+CORE := saliency optimize terms views network statistics_image
+
+test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
 	$(PY) -m pytest
+	KERAS_BACKEND=jax $(PY) -m pytest $(CORE:%=tests/test_%.py)
 
 lint: .venv/ready  ## ruff over the code and the notebooks
 	$(PY) -m ruff check .

@@ -1,6 +1,7 @@
 """Terms by hand."""
 
 import numpy as np
+from keras import ops
 
 from vizlib.backend import value_and_gradient
 from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
@@ -62,11 +63,11 @@ def test_priors_are_those_of_the_class():
     assert [term.name for term in (smooth, colours, edges)] == [
         "total variation", "colour composition", "edge sharpness",
     ]  # fmt: skip
-    activations = {"image": images}
+    activations = {"image": ops.convert_to_tensor(images)}
     np.testing.assert_allclose(np.mean(smooth(activations)) / smooth.weight, 1, atol=0.01)
     assert np.mean(colours(activations)) / colours.weight < 0.3  # E max(0, |z| − 1) is 0.17 for a normal z
     assert np.mean(edges(activations)) / edges.weight < 0.3
-    grey = {"image": np.full((1, 8, 8, 3), 0.5, "float32")}
+    grey = {"image": ops.full((1, 8, 8, 3), 0.5)}
     assert colours(grey)[0] / colours.weight > 1 and smooth(grey)[0] < np.min(smooth(activations))
 
 

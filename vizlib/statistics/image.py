@@ -83,7 +83,7 @@ def edge_sharpness(images):
     entries = []
     for scale in range(3):
         if scale:
-            images = ops.average_pool(images, 2)
+            images = ops.average_pool(images, 2, strides=2)  # said twice, as Keras on JAX gets it wrong otherwise
         if min(images.shape[1:3]) < 2:
             break
         log = ops.log(_gradient_magnitude(images))
