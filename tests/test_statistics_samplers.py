@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from vizlib.statistics import BootstrapMix, ClusteredGaussian, GaussianCopula, LocalGaussian, PCAGaussian
+from vizlib.statistics import (
+    PCA,
+    BootstrapMix,
+    ClusteredGaussian,
+    GaussianCopula,
+    LocalGaussian,
+    PCAGaussian,
+    drawn_together,
+)
+from vizlib.statistics.samplers import TOGETHER
 
 SAMPLERS = [PCAGaussian, LocalGaussian, BootstrapMix, ClusteredGaussian, GaussianCopula]
 
@@ -135,3 +144,35 @@ def test_a_mix_lies_between_a_few_different_samples():
 def test_a_mix_of_all_where_there_are_fewer():
     X = np.array([[0.0, 1], [2, 5]])
     np.testing.assert_allclose(BootstrapMix(3).fit(X).sample(1, temperature=0), [[1, 3]], atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_layers_drawn_together_have_the_joint_covariance_of_neighbours(seed):
+    """Of two linear layers of one source: what is drawn of one determines what is drawn of the other."""
+    rng = np.random.default_rng(seed)
+    source = rng.standard_normal((TOGETHER, 3))
+    lower, upper = (source @ rng.standard_normal((3, p)) + 1 for p in (8, 5))
+    models = {"lower": PCA().fit(lower), "upper": PCA().fit(upper)}
+    drawn = drawn_together(LocalGaussian().fit(source), models, 4000, seed)
+    both, real = np.hstack([drawn["lower"], drawn["upper"]]), np.hstack([lower, upper])
+    np.testing.assert_allclose(both.mean(0), real.mean(0), atol=0.15)
+    np.testing.assert_allclose(np.cov(both.T), np.cov(real.T), atol=0.1 * np.cov(real.T).max())
+    map_down = np.linalg.lstsq(np.c_[upper, np.ones(TOGETHER)], lower)[0]
+    np.testing.assert_allclose(np.c_[drawn["upper"], np.ones(4000)] @ map_down, drawn["lower"], atol=1e-3)
+    cold = drawn_together(LocalGaussian().fit(source), models, 2, seed, temperature=0)["lower"]
+    np.testing.assert_allclose(cold, np.tile(lower.mean(0), (2, 1)), atol=1e-5)
+
+
+def test_layers_are_drawn_from_neighbours_at_the_other_layer():
+    """Two facets that the upper layer tells apart and the lower one does not."""
+    rng = np.random.default_rng(0)
+    upper = rng.standard_normal((40, 4)) + 100 * (np.arange(40) % 2)[:, None]
+    lower = rng.standard_normal((40, 6)) * 50
+    lower[:, 0] = np.arange(40) % 2
+    around, models = LocalGaussian().fit(upper), {"lower": PCA(rectify=True).fit(lower)}
+    facet = drawn_together(around, models, 50, 0)["lower"][:, 0]
+    np.testing.assert_allclose(facet, facet.round(), atol=1e-3)  # as whole in a draw as in its neighbours
+    assert 0.2 < facet.mean() < 0.8
+    assert (drawn_together(around, models, 50, 0)["lower"] >= 0).all()  # rectified
+    with pytest.raises(ValueError, match="models of the 40 images of the neighbours; received 39 at lower"):
+        drawn_together(around, {"lower": PCA().fit(lower[1:])}, 2)

@@ -60,6 +60,15 @@ def test_what_is_not_stored_is_fitted_on_what_is_kept(path):
         same_state(store.model("cat", "image", "PCA"), PCA().fit(IMAGES / np.float32(255)))
 
 
+def test_layers_drawn_together(path):
+    with StatsStore(path, "r") as store:
+        drawn = store.sample("cat", ["conv"], 3, seed=1, temperature=0.5, neighbours_at="image")
+        around = store.model("cat", "image", "PCA")
+    around = statistics.LocalGaussian.from_state(around.state())
+    expected = statistics.drawn_together(around, {"conv": PCA(rectify=True).fit(VALUES)}, 3, 1, 0.5)
+    np.testing.assert_array_equal(drawn["conv"], expected["conv"])
+
+
 def test_a_pair_of_layers(path):
     lower = np.random.default_rng(2).standard_normal((N, 6)).astype("float32") + VALUES[:, :2, :3].reshape(N, 6)
     with StatsStore(path) as store:

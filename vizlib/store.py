@@ -116,13 +116,21 @@ class StatsStore(AbstractContextManager):
         """The joint model of two layers, a `vizlib.statistics.LayerPair`."""
         return statistics.LayerPair(*(self.model(class_name, layer, "PCA") for layer in (lower, upper)))
 
-    def sample(self, class_name, layers, n=4, seed=0, temperature=1.0):
+    def sample(self, class_name, layers, n=4, seed=0, temperature=1.0, neighbours_at=None):
         """Draw activations of layers that belong together: {layer: float32 (n, ...)}, as `reconstruct` takes them.
 
         layers: their names, deep to shallow. The first is drawn by the default sampler, each other put together under
         the one before (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no positions. seed,
         temperature: as of samplers. Raises ValueError for a class or layer that is not there.
+
+        neighbours_at: another layer, a deeper one. All layers are then drawn together, from the joint Gaussian of a few
+        images that are neighbours there (`drawn_together`). For photographs, which are too few and too unlike each
+        other for quilts.
         """
+        if neighbours_at is not None:
+            around = self.model(class_name, neighbours_at, "LocalGaussian")
+            models = {layer: self.model(class_name, layer, "PCA") for layer in layers}
+            return statistics.drawn_together(around, models, n, seed, temperature)
         drawn, above = {}, None
         for i, layer in enumerate(layers):
             model = self.model(class_name, layer)

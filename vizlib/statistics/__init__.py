@@ -18,7 +18,7 @@ from vizlib.statistics.moments import Moments
 from vizlib.statistics.pairs import LayerPair
 from vizlib.statistics.pca import PCA
 from vizlib.statistics.quilting import QuiltedGaussian, QuiltedPair, quilted
-from vizlib.statistics.samplers import BootstrapMix, ClusteredGaussian, LocalGaussian
+from vizlib.statistics.samplers import BootstrapMix, ClusteredGaussian, LocalGaussian, drawn_together
 
 __all__ = [
     "PCA",
@@ -33,6 +33,7 @@ __all__ = [
     "QuiltedGaussian",
     "QuiltedPair",
     "colour_composition",
+    "drawn_together",
     "edge_sharpness",
     "pooled",
     "power_spectrum",

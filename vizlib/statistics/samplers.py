@@ -6,6 +6,8 @@ import numpy as np
 
 from vizlib.statistics.pca import Sampler, generator
 
+TOGETHER = 6  # images whose layers are drawn together
+
 
 class LocalGaussian(Sampler):
     """A Gaussian around each real activation, of its nearest neighbours: a mixture of PCA Gaussians that overlap.
@@ -24,18 +26,39 @@ class LocalGaussian(Sampler):
         self.n_neighbours = n_neighbours
 
     def _draw(self, n, rng, temperature):
-        draws = np.empty((n, len(self.components_)))
-        for draw in draws:
-            chosen = self._nearest(self.coordinates_[rng.integers(self.n_samples_seen_)])
-            noise, m = rng.standard_normal(len(chosen)), len(chosen)
-            weights = 1 / m + temperature * (noise - noise.mean()) / np.sqrt(m - 1)
-            draw[:] = weights @ self.coordinates_[chosen]
-        return draws
+        mixtures = (self._mixture(rng, temperature) for _ in range(n))
+        return np.stack([weights @ self.coordinates_[chosen] for chosen, weights in mixtures])
+
+    def _mixture(self, rng, temperature, n_neighbours=None):
+        """A draw as a weighted sum of samples: which, int (m,), and their weights (m,), of sum 1, some negative."""
+        chosen = self._nearest(self.coordinates_[rng.integers(self.n_samples_seen_)])[:n_neighbours]
+        noise, m = rng.standard_normal(len(chosen)), len(chosen)
+        return chosen, 1 / m + temperature * (noise - noise.mean()) / np.sqrt(m - 1)
 
     def _nearest(self, point):
         """Which samples are nearest to a point in the coordinates."""
         distances = np.linalg.norm(self.coordinates_ - point, axis=1)
         return np.argsort(distances, kind="stable")[: self.n_neighbours]
+
+
+def drawn_together(around, models, n, seed=0, temperature=1.0):
+    """Draw several layers from the joint Gaussian of a few images that are neighbours at another: {layer: (n, ...)}.
+
+    A Gaussian of m samples draws sums of them, and the same sum of each layer is a draw of all the layers together,
+    float32, rectified where `rectify`. Neighbours at a deep layer are alike in what they show more than in where it is.
+
+    around: the `LocalGaussian` that tells the neighbours, of which there are TOGETHER. models: {layer: fitted `PCA`} of
+    the same images in the same order; ValueError for others. n, seed, temperature: as of samplers.
+    """
+    rng = generator(n, seed, temperature)
+    if any(model.n_samples_seen_ != around.n_samples_seen_ for model in models.values()):
+        seen = ", ".join(f"{model.n_samples_seen_} at {layer}" for layer, model in models.items())
+        raise ValueError(f"expected models of the {around.n_samples_seen_} images of the neighbours; received {seen}.")
+    mixtures = [around._mixture(rng, temperature, TOGETHER) for _ in range(n)]
+    return {
+        layer: model.inverse_transform(np.stack([weights @ model.coordinates_[chosen] for chosen, weights in mixtures]))
+        for layer, model in models.items()
+    }
 
 
 class BootstrapMix(Sampler):
