@@ -15,6 +15,7 @@ from vizlib.realism import compare
 
 OTHERS = 96  # real images of each class that distances are taken to, or as many as there are
 LAYER = {"": "block2_conv2", "photo-": "block3_conv3"}
+DEEPER, TEMPERATURE = "block4_conv3", 1.5  # where photographs to draw from are neighbours, and how far from their mean
 SAMPLERS = {  # of one layer alone: class and temperature
     "": {
         "quilted Gaussian": ("QuiltedGaussian", 1),
@@ -62,9 +63,11 @@ def images_of(world, layers, store, class_name, n, steps, seed=TRAINING):
         return {layers[0]: store.model(class_name, layers[0], sampler).sample(n, seed, temperature)}
 
     alone = {f"one layer, {name}": drawn(*sampler) for name, sampler in SAMPLERS[world.name].items()}
-    together = {"inversion of real images": net.activations(world.images(class_name, n, INVERTED), layers)}
-    if len(layers) > 1:
-        together = {"samples": store.sample(class_name, layers, n, seed)} | together
+    drawing = () if world.public else (TEMPERATURE, DEEPER)
+    together = {
+        "samples": store.sample(class_name, layers, n, seed, *drawing),
+        "inversion of real images": net.activations(world.images(class_name, n, INVERTED), layers),
+    }
     return {
         "noise": noise,
         "Simonyan 2013, pure": viz.simonyan(net, class_name, tuned=False, **settings).images,
@@ -81,13 +84,14 @@ def main():
     world, given = options(__doc__, (16, 8))
     layer, name, pictures, training = LAYER[world.name], f"{world.name}realism", {}, []
     layers = [layer, *world.net.finer_layers(layer)] if world.public else [layer]
+    others = layers[1:] if world.public else [DEEPER]
     with tempfile.TemporaryDirectory() as folder:
         for class_name in world.classes:
             images = world.images(class_name, world.training, TRAINING)
             training.append(images)
             keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
             with viz.StatsStore(Path(folder, f"{class_name}.h5")) as store:
-                viz.collect(world.net, images, class_name, layers[1:], store, progress=False)
+                viz.collect(world.net, images, class_name, others, store, progress=False)
                 viz.collect(world.net, images, class_name, layers[:1], store, keep, progress=False)
                 for method, made in images_of(world, layers, store, class_name, given.n, given.steps).items():
                     pictures.setdefault(method, []).append(made)

@@ -6,7 +6,7 @@ import numpy as np
 
 from vizlib.statistics.pca import Sampler, generator
 
-TOGETHER = 6  # images whose layers are drawn together
+TOGETHER = 8  # images whose layers are drawn together
 
 
 class LocalGaussian(Sampler):
