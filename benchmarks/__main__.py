@@ -7,9 +7,10 @@ import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks import collecting
+from benchmarks import collecting, stepping
 from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
+from vizlib.saliency import BATCH
 
 RUNS, STEPS, LAYER = 5, 40, "block4_conv3"
 
@@ -45,12 +46,16 @@ def loop(net, n):
 
 
 def saliency(net):
-    """`saliency` under the guided rule, a gradient, against `predict` of the same activations, forward alone."""
-    images = viz.load_images("partworld", "cat", 64)
-    return in_turns(
-        lambda: viz.saliency(net, images, LAYER, 0, "guided"),
-        lambda: net.features((LAYER,)).predict(images, verbose=0),
-    )
+    """`saliency` of 500 images against bare gradients of batches of as many images."""
+    images = viz.load_images("partworld", "cat", 500)
+    features = net.features((LAYER,))
+    bare = compiled(lambda x: value_and_gradient(lambda x: (ops.sum(features(x)[LAYER][..., 0]), ()))(x)[1])
+
+    def gradients():
+        for start in range(0, len(images), BATCH):
+            ops.convert_to_numpy(bare(ops.convert_to_tensor(images[start : start + BATCH])))
+
+    return in_turns(lambda: viz.saliency(net, images, LAYER, 0), gradients)
 
 
 def main():
@@ -60,9 +65,10 @@ def main():
     for name, row in (
         ("one step of reconstruct, 1 image, to one gradient", loop(net, 1)),
         ("one step of reconstruct, 8 images, to one gradient", loop(net, 8)),
-        ("guided saliency of 64 images, to predict", saliency(net)),
+        ("saliency of 500 images, to gradients of batches", saliency(net)),
     ):
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
+    stepping.main()
     collecting.main()
 
 

@@ -143,3 +143,12 @@ def test_a_rule_without_a_relu_is_an_error(images):
     net = viz.Network(keras.Model(image, keras.layers.Conv2D(2, 3, name="c")(image)))
     with pytest.raises(ValueError, match="expected a ReLU"):
         viz.saliency(net, images, "c", 0, "guided")
+
+
+def test_neurons_of_a_layer_share_what_is_compiled(net, images):
+    first = viz.saliency(net, images, "conv2", 1)
+    made = net.kept.cache_info().misses
+    second = viz.saliency(net, images, "conv2", (2, 3, 1))
+    assert net.kept.cache_info().misses == made and np.abs(first - second).max() > 0
+    viz.saliency(net, images, "conv1", 1)
+    assert net.kept.cache_info().misses == made + 1

@@ -52,7 +52,7 @@ class Network:
         self.image_size = size or shapes[0][1] or 224
         self.graph = lru_cache(maxsize=4)(self._graph)
         self.features = lru_cache(maxsize=16)(self._features)
-        self.kept = lru_cache(maxsize=8)(lambda function, *arguments: function(self, *arguments))
+        self.kept = lru_cache(maxsize=16)(lambda function, *arguments: function(self, *arguments))
 
     def __repr__(self):
         layers, classes = len(self.layers), len(self.classes)

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from vizlib.backend import value_and_gradient
+from vizlib.backend import compiled, value_and_gradient
 from vizlib.images import as_images
 from vizlib.network import SCORES
 
@@ -45,16 +45,28 @@ def saliency(net, images, layer, neuron, rule="gradient"):
         raise ValueError(f"expected a rule out of {', '.join(RULES)}; received {rule!r}.")
     images = as_images(images)
     layer = SCORES if net.classes and layer == net.layers[-1] else layer
+    shape = net.features((layer,), RULES[rule]).output[layer].shape[1:]
+    neurons = np.zeros(shape, "float32")
+    neurons[_index(net, layer, neuron, shape)] = 1
+    gradient = net.kept(_gradient, layer, rule)
+    answers = []
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        if start:  # so that all have one shape, for which the gradient is compiled
+            batch = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
+        answers.append(ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch), ops.convert_to_tensor(neurons))))
+    return np.concatenate(answers)[: len(images)]
+
+
+def _gradient(net, layer, rule):
+    """A compiled function of images and of the weight of each neuron of a layer, to the gradient of their sum."""
     features = net.features((layer,), RULES[rule])
-    index = _index(net, layer, neuron, features.output[layer].shape[1:])
 
-    def activation(images):
-        values = features(images)[layer][(slice(None), *index)]
-        return ops.sum(values), values
+    @compiled
+    def gradient(images, neurons):
+        return value_and_gradient(lambda images: (ops.sum(features(images)[layer] * neurons), ()))(images)[1]
 
-    gradient = value_and_gradient(activation)  # not compiled: it runs once, and tracing takes longer than running
-    batches = [images[i : i + BATCH] for i in range(0, len(images), BATCH)]
-    return np.concatenate([ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch))[1]) for batch in batches])
+    return gradient
 
 
 def _index(net, layer, neuron, shape):
