@@ -139,7 +139,7 @@ def test_calls_of_the_same_shapes_share_what_is_compiled(net):
 
 
 def test_a_field_that_cannot_be_compared_is_an_error(net):
-    with pytest.raises(TypeError, match="fields of 'Listed' to be arrays, floats or hashable"):
+    with pytest.raises(TypeError, match="fields of Listed to be arrays, floats or hashable"):
         run(net, [Listed([1, 2])])
 
 
@@ -177,7 +177,7 @@ def test_terms_of_one_name_are_told_apart_by_their_layers(net):
 def test_phases_change_and_magnitudes_do_not():
     """Over any variables, in the decorrelated colours of the images that the spectrum is of."""
     real = np.random.default_rng(0).random((5, 8, 8, 3), "float32")
-    canvas = Phase(real)
+    canvas = Phase.of(real)
     images = np.asarray(canvas.image(canvas.start(3, seed=1)))
     mean = real.mean((0, 1, 2))
     spectra = [np.fft.fft2((x - mean) @ np.linalg.inv(COLOUR_BASIS).T, axes=(1, 2)) for x in (real, images)]

@@ -57,7 +57,7 @@ def maco(net, class_name, images, n=4, steps=256, seed=0, callback=None, progres
     score, images = class_score(net, class_name), as_images(images)
     # Crops of at least half of the image, since less of it is no object of any class.
     view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.05)
-    result = optimize(net, [score], Phase(images), n, steps, seed, adam(), view, None, callback, progress)
+    result = optimize(net, [score], Phase.of(images), n, steps, seed, adam(), view, None, callback, progress)
     return result.with_facts(method="maco", class_name=class_name)
 
 

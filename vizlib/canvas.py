@@ -1,7 +1,7 @@
 """Image parameterisations: what the optimiser moves, and how it becomes an image.
 
 A canvas has `start(n, seed)`, the variables of n images as a list of float32 arrays, and `image(variables)`, the
-images (n, size, size, 3) that they stand for. Equal ones are served by one compiled function.
+images (n, size, size, 3) that they stand for. Those that differ in arrays alone share a compiled function.
 """
 
 from dataclasses import dataclass
@@ -88,21 +88,28 @@ class Cosine:
         return basis, scale, 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()
 
 
+@dataclass(frozen=True)
 class Phase:
     """The phases of a Fourier spectrum whose magnitudes stay those of given images (MACO: Fel et al. 2023).
 
     Score maximisation cannot then add the high frequencies that fool a network. Not kept in [0, 1].
 
-    images: (n, size, size, 3) in [0, 1]; in their decorrelated colours the mean magnitude, and their mean colour.
-    `magnitude`: float32 (3, size, size), of the discrete Fourier transform.
+    magnitude: float32 (3, size, size), of the discrete Fourier transform of decorrelated colours. mean: float32 (3,),
+    the mean colour.
     """
 
-    def __init__(self, images):
-        self.size = images.shape[1]
-        self._mean = images.mean(axis=(0, 1, 2))
-        colours = (images - self._mean) @ np.linalg.inv(COLOUR_BASIS).T
-        self.magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")
-        self.magnitude[:, 0, 0] = 0  # which is the mean colour
+    size: int
+    magnitude: np.ndarray
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, images):
+        """That of images (n, size, size, 3) in [0, 1]: their mean magnitude, and their mean colour."""
+        mean = images.mean(axis=(0, 1, 2))
+        colours = (images - mean) @ np.linalg.inv(COLOUR_BASIS).T
+        magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")
+        magnitude[:, 0, 0] = 0  # which is the mean colour
+        return cls(images.shape[1], magnitude, mean)
 
     def start(self, n, seed):
         return [np.pi * variable for variable in _noise(n, self.size, seed, 1.0)]
@@ -112,7 +119,7 @@ class Phase:
         mirrored = ops.roll(ops.flip(angles, axis=(2, 3)), (1, 1), axis=(2, 3))
         odd = angles - mirrored  # a real image has phases φ(−f) = −φ(f)
         colours, _ = ops.ifft2((self.magnitude * ops.cos(odd), self.magnitude * ops.sin(odd)))
-        return ops.matmul(ops.transpose(colours, (0, 2, 3, 1)), COLOUR_BASIS.T) + self._mean
+        return ops.matmul(ops.transpose(colours, (0, 2, 3, 1)), COLOUR_BASIS.T) + self.mean
 
 
 def _noise(n, size, seed, deviation):

@@ -1,7 +1,7 @@
 """The loop: moves images until they are what a list of terms asks for."""
 
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -74,8 +74,8 @@ def optimize(
     """
     start_rule, update = rule or adam()
     view = view or Jitter(0)
-    forms, numbers = zip(*(_parted(term) for term in terms), strict=True)
-    advance = net.kept(_steps, forms, canvas, view, update)
+    forms, numbers = zip(*map(_parted, terms), _parted(canvas, np.ndarray), strict=True)
+    advance = net.kept(_steps, forms, view, update)
 
     variables = [ops.convert_to_tensor(v) for v in start or canvas.start(n, seed)]
     state = start_rule(variables)
@@ -113,36 +113,41 @@ def optimize(
     return Result(images, _by_name(terms, history), provenance, variables)
 
 
-def _parted(term):
-    """A term without its numbers, and these as tensors. Raises TypeError if the former is not hashable."""
-    numbers = term.numbers
-    form = replace(term, **dict.fromkeys(numbers))
+def _parted(item, kinds=(np.ndarray, np.number, float)):
+    """A term or canvas without its numbers, and these as tensors. Raises TypeError if the former is not hashable."""
+    values = {field.name: getattr(item, field.name) for field in fields(item)}
+    numbers = {name: np.asarray(x) for name, x in values.items() if isinstance(x, kinds)}
+    form = replace(item, **dict.fromkeys(numbers))
     try:
         hash(form)
     except TypeError as error:
-        message = f"expected fields of {term.name!r} to be arrays, floats or hashable; received {term}."
+        message = f"expected fields of {type(item).__name__} to be arrays, floats or hashable; received {item}."
         raise TypeError(message) from error
-    return form, {name: ops.convert_to_tensor(values) for name, values in numbers.items()}
+    numbers = {name: x.astype("int32" if x.dtype.kind in "iu" else "float32") for name, x in numbers.items()}
+    return form, {name: ops.convert_to_tensor(x) for name, x in numbers.items()}
 
 
-def _evaluation(net, forms, canvas, view):
-    """A function of (variables, draw, numbers) to the loss and (losses (terms, n), images)."""
-    layers = tuple(sorted({layer for form in forms for layer in form.layers}))
+def _evaluation(net, forms, view):
+    """A function of (variables, draw, numbers) to the loss and (losses (terms, n), images), and the loss's gradient.
+
+    forms: those of the terms, and of the canvas.
+    """
+    layers = tuple(sorted({layer for form in forms[:-1] for layer in form.layers}))
     features = net.features(layers) if layers else lambda images: {}
 
     def evaluate(variables, draw, numbers):
+        *terms, canvas = (replace(form, **values) for form, values in zip(forms, numbers, strict=True))
         images = canvas.image(variables)
         activations = features(view.see(images, draw)) | {"image": images}
-        terms = (replace(form, **values) for form, values in zip(forms, numbers, strict=True))
         losses = ops.stack([term(activations) for term in terms])
         return ops.sum(losses), (losses, images)
 
     return value_and_gradient(evaluate)
 
 
-def _steps(net, forms, canvas, view, update):
+def _steps(net, forms, view, update):
     """One step of the loop, compiled."""
-    gradient = _evaluation(net, forms, canvas, view)
+    gradient = _evaluation(net, forms, view)
 
     @compiled
     def advance(variables, state, best, draw, step, numbers):
@@ -173,8 +178,8 @@ def _by_name(terms, losses):
 def _blame(net, terms, canvas, view, variables, draw, step):
     """The message for a step that gave NaN or infinity: the first term whose loss or gradient does."""
     for term in terms:
-        form, numbers = _parted(term)
-        (loss, _), gradients = _evaluation(net, [form], canvas, view)(variables, draw, [numbers])
+        forms, numbers = zip(_parted(term), _parted(canvas, np.ndarray), strict=True)
+        (loss, _), gradients = _evaluation(net, forms, view)(variables, draw, numbers)
         for what, values in (("loss", [loss]), ("gradient", gradients)):
             if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values):
                 return f"expected finite numbers; the {what} of the term {term.name!r} is not, at step {step}."

@@ -3,7 +3,7 @@
 A term is frozen; `2 * term` is a new one of twice the weight. The image itself is the layer "image".
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,19 +20,12 @@ class Term:
     """The base of all terms.
 
     `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
-    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. `numbers`: {name: array},
-    the fields that hold arrays or floats; all others have to be hashable. Terms that differ in their numbers alone are
-    computed by one compiled function.
+    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. Fields that are
+    neither arrays nor floats have to be hashable: terms that differ in numbers alone share one compiled function.
     """
 
     weight: float = 1.0
     layers = ()
-
-    @property
-    def numbers(self):
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        numbers = {name: np.asarray(x) for name, x in values.items() if isinstance(x, (np.ndarray, np.number, float))}
-        return {name: x.astype("int32" if x.dtype.kind in "iu" else "float32") for name, x in numbers.items()}
 
     @property
     def name(self):
