@@ -10,7 +10,6 @@ import vizlib as viz
 from benchmarks import collecting, stepping
 from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
-from vizlib.saliency import BATCH
 
 RUNS, STEPS, LAYER = 5, 40, "block4_conv3"
 
@@ -52,8 +51,8 @@ def saliency(net):
     bare = compiled(lambda x: value_and_gradient(lambda x: (ops.sum(features(x)[LAYER][..., 0]), ()))(x)[1])
 
     def gradients():
-        for start in range(0, len(images), BATCH):
-            ops.convert_to_numpy(bare(ops.convert_to_tensor(images[start : start + BATCH])))
+        for start in range(0, len(images), net.batch_size):
+            ops.convert_to_numpy(bare(ops.convert_to_tensor(images[start : start + net.batch_size])))
 
     return in_turns(lambda: viz.saliency(net, images, LAYER, 0), gradients)
 

@@ -150,6 +150,39 @@ def test_images_of_a_batch_do_not_see_each_other(net):
     np.testing.assert_allclose(together[:1], alone, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 3, 6])
+def test_slices_give_what_one_batch_gives(net, size):
+    targets = np.random.default_rng(0).random((7, 6, 6, 5), "float32")
+    options = {"steps": 12, "view": Jitter(1), "progress": False}
+    net.batch_size = 64
+    whole = optimize(net, [Distance("conv2", targets), Quadratic(0.9)], Cosine(6), 7, **options)
+    net.batch_size, seen = size, []
+    parts = optimize(net, [Distance("conv2", targets), Quadratic(0.9)], Cosine(6), 7, **options,
+                     callback=lambda step, images, losses: seen.append((images.shape, losses["Distance"].shape)))
+    np.testing.assert_allclose(parts.images, whole.images, atol=1e-5)
+    np.testing.assert_allclose(parts.variables[0], whole.variables[0], atol=1e-4)
+    for name, losses in whole.history.items():
+        np.testing.assert_allclose(parts.history[name], losses, rtol=1e-4)
+    assert seen == [((7, 6, 6, 3), (7,))] * 12
+
+
+def test_nan_in_a_later_slice_is_found(net):
+    net.batch_size, targets = 2, np.ones((5, 6, 6, 5), "float32")
+    targets[4] = np.nan
+    with pytest.raises(FloatingPointError, match="the loss of the term 'Distance' is not, at step 0"):
+        optimize(net, [Distance("conv2", targets)], Pixels(6), 5, progress=False)
+
+
+def test_a_batch_is_as_large_as_memory_should_hold(net, mini):
+    import keras
+
+    import vizlib as viz
+
+    assert net.batch_size == mini.batch_size == 64
+    large = viz.Network(keras.applications.VGG16(weights=None, include_top=False, input_shape=(224, 224, 3)))
+    assert 4 <= large.batch_size <= 20  # 30 million numbers with what is before each ReLU
+
+
 def test_the_best_image_is_returned_not_the_last(net):
     """With a step far too large the images get worse and worse: the first is the best."""
     result = run(net, [Quadratic(0.3)], Unbounded(6), rule=gradient_descent(120.0), steps=5)

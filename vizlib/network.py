@@ -2,7 +2,7 @@
 
 import hashlib
 from functools import cached_property, lru_cache
-from math import inf
+from math import inf, prod
 
 import keras
 import numpy as np
@@ -11,6 +11,8 @@ from keras import ops
 from vizlib.graph import PRE, Graph, is_graph
 from vizlib.images import as_images
 
+MEMORY = 2**32  # bytes, about, of the activations of a batch
+TRAINED = 12  # bytes of memory for each of them, with gradients
 SCORES = "scores"  # the pseudo-layer of class scores before the softmax
 
 
@@ -27,6 +29,7 @@ class Network:
     the model's first output. size: pixels of a side, for models that leave it open (224 if not given) or for the
     layers of others that take images of any size.
 
+    `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
     second call of a layer as "NAME#2". `classes`: names. `image_size`: pixels of a side. Raises ValueError for a model
     that does not take images, or whose classes do not match its outputs.
@@ -66,6 +69,11 @@ class Network:
     @cached_property
     def layers(self):
         return tuple(self.graph()[1].layers)
+
+    @cached_property
+    def batch_size(self):
+        numbers = sum(prod(tensor.shape[1:]) for tensor in self.graph()[1].tensors.values())
+        return int(np.clip(MEMORY // (TRAINED * numbers), 1, 64))
 
     def _graph(self, relu=None):
         """The `Graph` of the network from "images", RGB in [0, 1], on."""
@@ -144,7 +152,7 @@ class Network:
         size = self.image_size
         if images.shape[1:] != (size, size, 3):
             raise ValueError(f"expected images of shape (n, {size}, {size}, 3); received {images.shape}.")
-        answers = self.features(tuple(layers)).predict(images, batch_size=64, verbose=0)
+        answers = self.features(tuple(layers)).predict(images, batch_size=self.batch_size, verbose=0)
         return {name: np.asarray(values, "float32") for name, values in answers.items()}
 
     def scores(self, images):

@@ -69,32 +69,37 @@ def optimize(
     with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt (Ctrl-C, the notebook's
     stop button) ends it too, with a warning; the result then holds the best so far.
 
-    Returns a `Result`; the same arguments give the same images. Raises FloatingPointError, which names the term, as
-    soon as a loss or a gradient is not finite.
+    Images go through the network `net.batch_size` at a time, with the same result as all at once. Returns a `Result`;
+    the same arguments give the same images. Raises FloatingPointError, which names the term, as soon as a loss or a
+    gradient is not finite.
     """
     start_rule, update = rule or adam()
     view = view or Jitter(0)
     forms, numbers = zip(*map(_parted, terms), _parted(canvas, np.ndarray), strict=True)
     advance = net.kept(_steps, forms, view, update)
 
-    variables = [ops.convert_to_tensor(v) for v in start or canvas.start(n, seed)]
-    state = start_rule(variables)
-    best = (ops.full((n,), np.inf), canvas.image(variables))
+    slices = [slice(i[0], i[-1] + 1) for i in np.array_split(np.arange(n), -(-n // net.batch_size))]
+    given = [_of_images(forms, numbers, part) for part in slices]
+    variables = start or canvas.start(n, seed)
+    states = [[ops.convert_to_tensor(v[part]) for v in variables] for part in slices]
+    states = [(v, start_rule(v), (ops.full((len(v[0]),), np.inf), canvas.image(v))) for v in states]
     history = []
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
             for step in bar:
                 rng = np.random.default_rng([seed, 1, step])
-                before, draw = variables, [ops.convert_to_tensor(v) for v in view.draw(rng, step)]
-                variables, state, best, losses, images, finite = advance(
-                    variables, state, best, draw, ops.convert_to_tensor(step, "float32"), numbers
-                )
-                history.append(ops.convert_to_numpy(losses))
-                if not (np.isfinite(history[-1]).all() and finite):
-                    raise FloatingPointError(_blame(net, terms, canvas, view, before, draw, step))
+                draw, now = [ops.convert_to_tensor(v) for v in view.draw(rng, step)], ops.convert_to_tensor(float(step))
+                moved = [advance(*state, draw, now, values) for state, values in zip(states, given, strict=True)]
+                before, states = states, [state for *state, _, _, _ in moved]
+                history.append(np.concatenate([ops.convert_to_numpy(losses) for *_, losses, _, _ in moved], axis=1))
+                for (variables, *_), values, (*_, losses, _, finite) in zip(before, given, moved, strict=True):
+                    if not (np.isfinite(ops.convert_to_numpy(losses)).all() and finite):
+                        raise FloatingPointError(_blame(net, terms, forms, values, view, variables, draw, step))
                 bar.set_postfix(loss=f"{history[-1].sum(0).mean():.4g}", refresh=False)
-                if callback and callback(step, ops.convert_to_numpy(images), _by_name(terms, history[-1])):
-                    break
+                if callback:
+                    images = np.concatenate([ops.convert_to_numpy(images) for *_, images, _ in moved])
+                    if callback(step, images, _by_name(terms, history[-1])):
+                        break
         except KeyboardInterrupt:
             message = f"interrupted after {len(history)} of {steps} steps: the best so far is returned"
             warnings.warn(message, stacklevel=3)
@@ -108,8 +113,9 @@ def optimize(
         "view": type(view).__name__,
     }
     history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
-    images = np.clip(ops.convert_to_numpy(best[1]), 0, 1)
-    variables = [ops.convert_to_numpy(v) for v in variables]
+    images = np.clip(np.concatenate([ops.convert_to_numpy(best) for _, _, (_, best) in states]), 0, 1)
+    parts = zip(*(v for v, _, _ in states), strict=True)
+    variables = [np.concatenate([ops.convert_to_numpy(part) for part in variable]) for variable in parts]
     return Result(images, _by_name(terms, history), provenance, variables)
 
 
@@ -125,6 +131,14 @@ def _parted(item, kinds=(np.ndarray, np.number, float)):
         raise TypeError(message) from error
     numbers = {name: x.astype("int32" if x.dtype.kind in "iu" else "float32") for name, x in numbers.items()}
     return form, {name: ops.convert_to_tensor(x) for name, x in numbers.items()}
+
+
+def _of_images(forms, numbers, part):
+    """The numbers for a slice of the images."""
+    return [
+        {name: x[part] if name in getattr(form, "per_image", ()) else x for name, x in values.items()}
+        for form, values in zip(forms, numbers, strict=True)
+    ]
 
 
 def _evaluation(net, forms, view):
@@ -175,12 +189,12 @@ def _by_name(terms, losses):
     return dict(zip(_names(terms), losses, strict=True))
 
 
-def _blame(net, terms, canvas, view, variables, draw, step):
+def _blame(net, terms, forms, numbers, view, variables, draw, step):
     """The message for a step that gave NaN or infinity: the first term whose loss or gradient does."""
-    for term in terms:
-        forms, numbers = zip(_parted(term), _parted(canvas, np.ndarray), strict=True)
-        (loss, _), gradients = _evaluation(net, forms, view)(variables, draw, numbers)
-        for what, values in (("loss", [loss]), ("gradient", gradients)):
-            if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values):
+    for term, form, values in zip(terms, forms, numbers, strict=False):  # the last is the canvas
+        evaluate = _evaluation(net, (form, forms[-1]), view)
+        (loss, _), gradients = evaluate(variables, draw, (values, numbers[-1]))
+        for what, found in (("loss", [loss]), ("gradient", gradients)):
+            if not all(np.isfinite(ops.convert_to_numpy(v)).all() for v in found):
                 return f"expected finite numbers; the {what} of the term {term.name!r} is not, at step {step}."
     return f"expected finite numbers; the sum of the terms' gradients is not, at step {step}."

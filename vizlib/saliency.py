@@ -7,8 +7,6 @@ from vizlib.backend import compiled, value_and_gradient
 from vizlib.images import as_images
 from vizlib.network import SCORES
 
-BATCH = 64
-
 
 def _rule(backward):
     """A ReLU whose gradient is backward(input, gradient from above)."""
@@ -49,11 +47,11 @@ def saliency(net, images, layer, neuron, rule="gradient"):
     neurons = np.zeros(shape, "float32")
     neurons[_index(net, layer, neuron, shape)] = 1
     gradient = net.kept(_gradient, layer, rule)
-    answers = []
-    for start in range(0, len(images), BATCH):
-        batch = images[start : start + BATCH]
+    size, answers = net.batch_size, []
+    for start in range(0, len(images), size):
+        batch = images[start : start + size]
         if start:  # so that all have one shape, for which the gradient is compiled
-            batch = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), batch.dtype)])
+            batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
         answers.append(ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch), ops.convert_to_tensor(neurons))))
     return np.concatenate(answers)[: len(images)]
 

@@ -20,12 +20,14 @@ class Term:
     """The base of all terms.
 
     `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
-    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. Fields that are
-    neither arrays nor floats have to be hashable: terms that differ in numbers alone share one compiled function.
+    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. `per_image`:
+    names of the fields that hold an entry for each image. Fields that are neither arrays nor floats have to be
+    hashable: terms that differ in numbers alone share one compiled function.
     """
 
     weight: float = 1.0
     layers = ()
+    per_image = ()
 
     @property
     def name(self):
@@ -57,6 +59,7 @@ class Distance(LayerTerm):
     """
 
     targets: Any
+    per_image = ("targets",)
 
     def measure(self, activations):
         axes = tuple(range(1, len(self.targets.shape)))
