@@ -22,7 +22,8 @@ class Graph:
 
     model: a functional or sequential Keras model with one input. x: what takes the place of its input. relu: a function
     that takes the place of every ReLU; None leaves them. A ReLU that ends at a maximum, as ReLU6 does, still ends
-    there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay.
+    there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay. policy: the
+    Keras dtype policy to compute in, in place of the layers' own.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
     "conv" is called for the second time. `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot
@@ -30,7 +31,8 @@ class Graph:
     model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
     """
 
-    def __init__(self, model, x, relu=None):
+    def __init__(self, model, x, relu=None, policy=None):
+        self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
         self._relu, self._parts, self._before = relu, {}, {}
         self._replaced, self._hidden = [], {}
@@ -99,21 +101,22 @@ class Graph:
     def _part(self, operation):
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
         name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
+        policy = self._policy if isinstance(operation, keras.Layer) else {}
+        dtype = policy.get("_dtype_policy", getattr(operation, "dtype_policy", None))
         if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
-            linear, activation = None, twin(operation, name)
+            linear, activation = None, twin(operation, name, **policy)
         elif _is_fused(operation) and function is not keras.activations.linear:
-            linear = twin(operation, name, activation=keras.activations.linear)
+            linear = twin(operation, name, activation=keras.activations.linear, **policy)
             if isinstance(function, keras.Layer):
-                activation = twin(function, f"{name}_activation")
+                activation = twin(function, f"{name}_activation", **policy)
             else:
-                activation = layers.Activation(function, name=f"{name}_activation", dtype=operation.dtype_policy)
+                activation = layers.Activation(function, name=f"{name}_activation", dtype=dtype)
         else:
-            linear, activation = twin(operation, name), None
+            linear, activation = twin(operation, name, **policy), None
             if isinstance(operation, keras.Layer) and any(map(_has_relu, operation._flatten_layers())):
                 self._hidden[linear.name] = operation.name
         ceiling = relu_ceiling(activation)
         if self._relu and ceiling is not None:
-            dtype = getattr(operation, "dtype_policy", None)
             activation = layers.Activation(_ending(self._relu, ceiling), name=f"{name}_rule", dtype=dtype)
             self._replaced.append(activation.name)
         return linear, activation

@@ -12,13 +12,13 @@ from vizlib.network import Network, vgg_preprocess
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 
 
-def load_network(source="mini", preprocess=None, classes=None, size=None):
+def load_network(source="mini", preprocess=None, classes=None, size=None, dtype="float32"):
     """Open a network for visualisation.
 
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16", VGG16 of Simonyan &
         Zisserman 2015 with ImageNet weights through keras.applications; a functional or sequential Keras model; or the
         path of a `.keras` file (checked, then read in Keras's safe mode).
-    preprocess, classes, size: as in `Network`; "mini" and "vgg16" bring their own.
+    preprocess, classes, size, dtype: as in `Network`; "mini" and "vgg16" bring their own preprocessing and classes.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong.
@@ -27,12 +27,12 @@ def load_network(source="mini", preprocess=None, classes=None, size=None):
         from vizlib.partworld import CLASSES
 
         model = keras.models.load_model(embedded_file("mini.keras"), compile=False)
-        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size)
+        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype)
     if isinstance(source, str) and source == "vgg16":
-        return Network(_imagenet_vgg16(), preprocess or vgg_preprocess, classes or imagenet_classes(), size)
+        return Network(_imagenet_vgg16(), preprocess or vgg_preprocess, classes or imagenet_classes(), size, dtype)
     if isinstance(source, (str, os.PathLike)):
         source = _read_model(Path(source))
-    return Network(source, preprocess, classes or (), size)
+    return Network(source, preprocess, classes or (), size, dtype)
 
 
 def imagenet_classes():

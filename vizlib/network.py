@@ -12,6 +12,7 @@ from vizlib.graph import PRE, Graph, is_graph
 from vizlib.images import as_images
 
 MEMORY = 2**32  # bytes, about, of the activations of a batch
+DTYPES = "float32", "bfloat16", "float16"
 TRAINED = 12  # bytes of memory for each of them, with gradients
 SCORES = "scores"  # the pseudo-layer of class scores before the softmax
 
@@ -27,7 +28,9 @@ class Network:
     model: one input of square RGB images (n, h, w, 3). preprocess: from RGB images in [0, 1] to the model's input,
     written in `keras.ops` so that gradients pass; None if the model takes RGB in [0, 1]. classes: names in the order of
     the model's first output. size: pixels of a side, for models that leave it open (224 if not given) or for the
-    layers of others that take images of any size.
+    layers of others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or
+    "float16" (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster. It is no
+    part of `identity`: statistics are of the network, however it is computed.
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
@@ -35,7 +38,7 @@ class Network:
     that does not take images, or whose classes do not match its outputs.
     """
 
-    def __init__(self, model, preprocess=None, classes=(), size=None):
+    def __init__(self, model, preprocess=None, classes=(), size=None, dtype="float32"):
         if isinstance(model, keras.Sequential) and not is_graph(model):
             raise ValueError(
                 f"expected a Sequential model that knows its input; received {model.name!r}, which does after "
@@ -49,7 +52,9 @@ class Network:
         units = model.outputs[0].shape[-1]
         if classes and (len(model.outputs[0].shape) != 2 or len(classes) != units):
             raise ValueError(f"expected a class name for each of the {units} outputs; received {len(classes)} names.")
-        self.model = model
+        if dtype not in DTYPES:
+            raise ValueError(f"expected a dtype out of {', '.join(DTYPES)}; received {dtype!r}.")
+        self.model, self.dtype = model, dtype
         self.preprocess = preprocess or (lambda images: images)
         self.classes = tuple(classes)
         self.image_size = size or shapes[0][1] or 224
@@ -78,7 +83,8 @@ class Network:
     def _graph(self, relu=None):
         """The `Graph` of the network from "images", RGB in [0, 1], on."""
         images = keras.Input((self.image_size, self.image_size, 3), name="images")
-        return images, Graph(self.model, self.preprocess(images), relu)
+        policy = keras.DTypePolicy(f"mixed_{self.dtype}") if self.dtype != "float32" else None
+        return images, Graph(self.model, self.preprocess(images), relu, policy)
 
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
@@ -100,7 +106,7 @@ class Network:
         if tensor is None:
             own, size = self.model.inputs[0].shape[1], self.image_size
             raise ValueError(f"expected images of {own} px, which {name} is made for; received a size of {size} px.")
-        return tensor
+        return ops.cast(tensor, "float32") if self.dtype != "float32" else tensor
 
     def is_rectified(self, name):
         """Whether a layer ends in a ReLU, one without a maximum."""

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 
 import numpy as np
-from keras import ops
+from keras import ops, tree
 from tqdm.auto import trange
 
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 from vizlib.views import Jitter
+
+# In float16 small gradients are lost and large ones are infinite: the loss is multiplied by a scale, which falls, and
+# the step is left out, where they are not finite, and otherwise grows (Micikevicius et al. 2018).
+SCALE, GROWTH, FALL, LIMIT = 2.0**24, 1.05, 16, 2.0**60
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,10 @@ def optimize(
     given = [_of_images(forms, numbers, part) for part in slices]
     variables = start or canvas.start(n, seed)
     states = [[ops.convert_to_tensor(v[part]) for v in variables] for part in slices]
-    states = [(v, start_rule(v), (ops.full((len(v[0]),), np.inf), canvas.image(v))) for v in states]
+    states = [
+        (v, (start_rule(v), ops.convert_to_tensor(SCALE)), (ops.full((len(v[0]),), np.inf), canvas.image(v)))
+        for v in states
+    ]
     history = []
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
@@ -149,12 +156,12 @@ def _evaluation(net, forms, view):
     layers = tuple(sorted({layer for form in forms[:-1] for layer in form.layers}))
     features = net.features(layers) if layers else lambda images: {}
 
-    def evaluate(variables, draw, numbers):
+    def evaluate(variables, draw, numbers, scale=1.0):
         *terms, canvas = (replace(form, **values) for form, values in zip(forms, numbers, strict=True))
         images = canvas.image(variables)
         activations = features(view.see(images, draw)) | {"image": images}
         losses = ops.stack([term(activations) for term in terms])
-        return ops.sum(losses), (losses, images)
+        return scale * ops.sum(losses), (losses, images)
 
     return value_and_gradient(evaluate)
 
@@ -162,16 +169,23 @@ def _evaluation(net, forms, view):
 def _steps(net, forms, view, update):
     """One step of the loop, compiled."""
     gradient = _evaluation(net, forms, view)
+    scaled = net.dtype == "float16"
 
     @compiled
     def advance(variables, state, best, draw, step, numbers):
-        (_, (losses, images)), gradients = gradient(variables, draw, numbers)
+        own, scale = state
+        (_, (losses, images)), gradients = gradient(variables, draw, numbers, scale if scaled else 1.0)
         finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
         total = ops.sum(losses, axis=0)
         better = total < best[0]
         best = (ops.where(better, total, best[0]), ops.where(better[:, None, None, None], images, best[1]))
-        variables, state = update(variables, gradients, state, step)
-        return variables, state, best, losses, images, finite
+        if not scaled:
+            variables, own = update(variables, gradients, own, step)
+            return variables, (own, scale), best, losses, images, finite
+        moved = update(variables, [g / scale for g in gradients], own, step)
+        variables, own = tree.map_structure(lambda new, old: ops.where(finite, new, old), moved, (variables, own))
+        scale = ops.where(finite, ops.minimum(scale * GROWTH, LIMIT), scale / FALL)
+        return variables, (own, scale), best, losses, images, finite | (scale > 1 / LIMIT)
 
     return advance
 
