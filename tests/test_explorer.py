@@ -91,16 +91,23 @@ def test_a_stop_in_the_last_stage_keeps_what_was_reached(panel, net):
     panel.start()
     panel.wait()
 
-    def loss(until):
+    def run(until):
+        shown = []
+
         def watch(stage, done, images):
+            if stage == "samples":
+                shown.append(np.clip(images, 0, 1))
             return stage == "samples" and done >= until
 
         with viz.StatsStore(panel.path, "r") as store:
             found = compare_class(net, store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch)
             target = store.model("face", "conv2").sample(2)
-        return np.sum((net.activations(found.samples, ["conv2"])["conv2"] - target) ** 2)
+        assert all(any((image == then[i]).all() for then in shown) for i, image in enumerate(found.samples))
+        return len(shown), np.sum((net.activations(found.samples, ["conv2"])["conv2"] - target) ** 2)
 
-    assert loss(until=0) > loss(until=0.5) > loss(until=1) > 0
+    # with the images at the end, which are shown again
+    (first, at_first), (half, _), (_, at_last) = run(until=0), run(until=0.5), run(until=1)
+    assert (first, half) == (2, 31) and at_first > at_last > 0
 
 
 def test_pictures_come_while_the_run_goes_on(panel, monkeypatch):
