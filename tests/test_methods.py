@@ -36,7 +36,7 @@ def test_samples_become_images_of_their_class_and_differ(mini, store):
         assert (mini.scores(result.images).argmax(1) == mini.class_index(name)).all()
         apart = np.abs(result.images[0] - result.images[1]).mean()
         assert apart > 0.03
-        assert result.provenance["layer"] == "block3_conv3" and result.provenance["method"] == "reconstruct"
+        assert result.provenance["layers"] == ["block3_conv3"] and result.provenance["method"] == "reconstruct"
 
 
 def test_priors_bring_the_image_nearer_to_the_usual_range(mini, store):
@@ -72,7 +72,7 @@ def test_targets_at_two_layers_are_both_met(mini):
     result = viz.reconstruct(mini, targets, steps=80, progress=False)
     assert set(result.history) == {"Distance, block2_conv2", "Distance, block3_conv3"}
     assert all(losses[-1].max() < 0.5 * 0.15 for losses in result.history.values())  # half of the sum is of each
-    assert result.provenance["layer"] == "block2_conv2, block3_conv3"
+    assert result.provenance["layers"] == ["block2_conv2", "block3_conv3"]
 
 
 @pytest.fixture(scope="module")

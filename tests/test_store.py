@@ -169,7 +169,7 @@ def test_a_layer_is_replaced(path):
 def test_any_hdf5_tool_can_read_it(path):
     """The layout as it is documented, by h5py alone."""
     with h5py.File(path, "r") as file:
-        assert file.attrs["format"] == b"vizlib statistics, version 2" and file.attrs["network_name"] == b"net"
+        assert file.attrs["format"] == b"vizlib statistics, version 3" and file.attrs["network_name"] == b"net"
         assert file.attrs["network"] == b"f" * 64 and file.attrs["weights"] == b"a" * 64
         assert file.attrs["image_size"] == 8 and file["cat"].attrs["n_images"] == N
         layer = file["cat/conv"]

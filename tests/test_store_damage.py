@@ -101,16 +101,16 @@ def test_an_hdf5_file_of_something_else(tmp_path, mode, libver):
     with h5py.File(file, "w", libver=libver) as weights:
         weights["kernel"] = np.ones(3)
     before = file.read_bytes()
-    with pytest.raises(ValueError, match="the format 'vizlib statistics, version 2' .*weights.h5; received None"):
+    with pytest.raises(ValueError, match="the format 'vizlib statistics, version 3' .*weights.h5; received None"):
         StatsStore(file, mode)
     assert file.read_bytes() == before
 
 
 def test_other_versions(path):
-    for found in ("vizlib statistics, version 1", "vizlib statistics, version 3", 2):
+    for found in ("vizlib statistics, version 2", "vizlib statistics, version 4", 2):
         with h5py.File(path, "a") as file:
             file.attrs["format"] = found
-        with pytest.raises(ValueError, match=f"version 2' .*; received .*{found}"):
+        with pytest.raises(ValueError, match=f"version 3' .*; received .*{found}"):
             StatsStore(path)
 
 

@@ -36,6 +36,8 @@ _HOMES = {
     "simonyan": "baselines",
     "olah": "baselines",
     "maco": "baselines",
+    "recipe": "recipe",
+    "rerun": "recipe",
     "explore": "explorer",
 }
 

@@ -4,6 +4,7 @@ Only plain numbers and text come out, from groups and datasets that lie in the f
 checksums; nothing is unpickled and no other file is opened. Anything else is a ValueError.
 """
 
+import hashlib
 import zlib
 from contextlib import contextmanager
 from math import prod
@@ -114,6 +115,16 @@ def write_attributes(item, values):
 def read_state(group):
     """The state of an estimator: the attributes and datasets of its group."""
     return attributes(group) | {name: child(group, name, h5py.Dataset)[()] for name in group}
+
+
+def sha256(states):
+    """The SHA-256 of states of estimators, {name: {name: array or number}}."""
+    found = hashlib.sha256()
+    for estimator, state in sorted(states.items()):
+        for name, value in sorted(state.items()):
+            value = np.ascontiguousarray(value)
+            found.update(repr((estimator, name, value.shape, value.dtype.str)).encode() + value.tobytes())
+    return found.hexdigest()
 
 
 def write_state(group, state):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 # Files come from anywhere: only these decoders see them, and nothing this large is read or unpacked.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
@@ -84,13 +85,18 @@ def to_uint8(images):
     return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))
 
 
-def save_image(path, image):
-    """Write one image (height, width, 3), as `as_images` takes it, to a PNG file: the whole file or none."""
-    path = Path(path)
+def save_image(path, image, text=None):
+    """Write one image (height, width, 3), as `as_images` takes it, to a PNG file: the whole file or none.
+
+    text: {key: str} that the file is to carry.
+    """
+    path, carried = Path(path), PngInfo()
+    for key, value in (text or {}).items():
+        carried.add_itxt(key, value)
     picture = Image.fromarray(to_uint8(image))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        picture.save(part, format="PNG")
+        picture.save(part, format="PNG", pnginfo=carried)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,9 +1,10 @@
-"""Where things lie in a file of statistics, version 2.
+"""Where things lie in a file of statistics, version 3.
 
     /                         attributes: format, vizlib (its version), network_name, network (fingerprint), and what
                               that is made of: weights, preprocessing (SHA-256), image_size; unused (bytes of holes)
     /CLASS                    attributes: n_images (how many are expected), images_sha256
-    /CLASS/LAYER              attributes: n_images, rectify, time, versions of libraries, what else `put` is given
+    /CLASS/LAYER              attributes: n_images, rectify, time, sha256 (of the states below), versions of libraries,
+                              what else `put` is given
     /CLASS/LAYER/ESTIMATOR/…  the state of a fitted estimator: numbers are attributes, arrays datasets
     /CLASS/LAYER/activations  (n_images, ...), one row for each image, before the ReLU where rectify is true
 
@@ -18,7 +19,7 @@ import h5py
 
 from vizlib import hdf5
 
-FORMAT = "vizlib statistics, version 2"
+FORMAT = "vizlib statistics, version 3"
 IDENTITY = ("weights", "preprocessing", "image_size")
 NETWORK = ("network_name", "network", *IDENTITY)
 ACTIVATIONS = "activations"

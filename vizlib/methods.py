@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vizlib.baselines import class_score
+from vizlib.baselines import score as neuron_score
 from vizlib.canvas import Cosine
 from vizlib.network import PRE
 from vizlib.optimize import Result, adam, optimize
+from vizlib.recipe import recorded
 from vizlib.terms import Distance, Outliers, priors
 from vizlib.views import Jitter
 
@@ -38,8 +39,18 @@ class Chain(Result):
     stages: dict = field(default_factory=dict)
 
 
+@recorded
 def reconstruct(
-    net, targets, layer=None, statistics=None, prior_weight=1.0, steps=256, seed=0, callback=None, progress=True
+    net,
+    targets,
+    layer=None,
+    statistics=None,
+    prior_weight=1.0,
+    steps=256,
+    seed=0,
+    start=None,
+    callback=None,
+    progress=True,
 ):
     """Images whose activations at a layer, or at several, are the targets: inversion (Mahendran & Vedaldi 2015).
 
@@ -49,7 +60,8 @@ def reconstruct(
     targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
     {layer: such targets}, all for the same n images. statistics: what `terms.priors` takes, such as
     `store.model(class_name, "image")`: how smooth, sharp and coloured images of the class are; without them no prior
-    applies. prior_weight: scales all of the priors. callback, progress, the returned `Result` and its errors: see
+    applies. prior_weight: scales all of the priors. start: the `variables` of an earlier result, from which images move
+    on to the targets without having to find their coarse structure first. callback, progress, the returned `Result` and its errors: see
     `optimize`.
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
@@ -64,12 +76,14 @@ def reconstruct(
     if statistics is not None and prior_weight:
         undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
         terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]
-    view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
+    jitter = np.linspace(2, 0, steps).round()  # first find the coarse structure, then fit it to the pixel
+    view = Jitter(jitter) if start is None else None
     rule = adam(RATE / np.sqrt(net.image_size))
-    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, None, callback, progress)
-    return result.with_facts(method="reconstruct", layer=", ".join(targets), prior_weight=prior_weight)
+    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)
+    return result.with_facts(layers=list(targets))
 
 
+@recorded
 def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callback=None, progress=True):
     """Images that maximise the score of a class, rid of the neurons that no image of the class would have.
 
@@ -82,7 +96,7 @@ def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callba
     shallowest in there. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`, which
     says what was suppressed and where. Raises ValueError for a class or layer that is not there.
     """
-    score, there = SCORE * class_score(net, class_name), store.layers(class_name)
+    score, there = SCORE * neuron_score(net, class_name), store.layers(class_name)
     layers = layers or [name for name in net.layers if name in there][:2]
     outliers = {layer: _outliers(net, class_name, store, layer) for layer in layers}
     canvas, first = Cosine(net.image_size), steps // 4
@@ -91,7 +105,7 @@ def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callba
     after = optimize(net, terms, canvas, n, steps - first, seed, adam(), None, before.variables, callback, progress)
     both = [find_outliers(net, outliers, images) for images in (before.images, after.images)]
     found = {layer: tuple(where[layer] for where in both) for layer in layers}
-    facts = {"method": "suppress", "class_name": class_name, "layers": ", ".join(layers), "quantile": QUANTILE}
+    facts = {"layers": list(layers), "quantile": QUANTILE}
     return Suppression(**vars(after.with_facts(**facts)), before=before.images, outliers=found, terms=outliers)
 
 
@@ -104,6 +118,7 @@ def find_outliers(net, terms, images):
     return {layer: term.where(activations[term.layer]) for layer, term in terms.items()}
 
 
+@recorded
 def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.0, callback=None, progress=True):
     """Images drawn layer by layer: the deepest from the class, each below given the one above, and inverted.
 
@@ -122,12 +137,12 @@ def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.
     statistics = store.model(class_name, "image")
     for i, layer in enumerate(layers):
         targets = {name: drawn[name] for name in layers[: i + 1]}
-        result = reconstruct(net, targets, None, statistics, 1.0, steps, seed, callback, progress)
+        result = reconstruct(net, targets, None, statistics, 1.0, steps, seed, None, callback, progress)
         stages[layer] = result.images
-    facts = {"method": "chain", "class_name": class_name, "temperature": temperature}
-    return Chain(**vars(result.with_facts(**facts)), stages=stages)
+    return Chain(**vars(result), stages=stages)
 
 
+@recorded
 def walk(net, class_name, store, layer, component=0, n=7, reach=2.0, steps=256, seed=0, callback=None, progress=True):
     """Images along a principal component of a class, from −reach to reach standard deviations from its mean.
 
@@ -139,8 +154,7 @@ def walk(net, class_name, store, layer, component=0, n=7, reach=2.0, steps=256, 
     places = np.zeros((n, component + 1))
     places[:, component] = np.linspace(-reach, reach, n) * np.sqrt(model.explained_variance_[component])
     targets, statistics = model.inverse_transform(places), store.model(class_name, "image")
-    result = reconstruct(net, targets, layer, statistics, 1.0, steps, seed, callback, progress)
-    return result.with_facts(method="walk", class_name=class_name, component=component, reach=reach)
+    return reconstruct(net, targets, layer, statistics, 1.0, steps, seed, None, callback, progress)
 
 
 def _outliers(net, class_name, store, layer):

@@ -22,7 +22,8 @@ class Result:
 
     images: float32 (n, size, size, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
     (steps, n)}, its weighted loss at each step; terms of one name are told apart by their layers. provenance: how
-    the images were made, {str: value}. variables: those of the canvas after the last step, to go on from.
+    the images were made, {str: JSON value}, of a method the recipe to make them again, see `vizlib.rerun`. variables:
+    those of the canvas after the last step, to go on from.
     """
 
     images: np.ndarray
@@ -33,6 +34,12 @@ class Result:
     def with_facts(self, **facts):
         """The same with more in its provenance."""
         return replace(self, provenance=self.provenance | facts)
+
+    def save(self, path):
+        """Write the images side by side to a PNG that carries the recipe, for `vizlib.recipe` and `vizlib.rerun`."""
+        from vizlib.recipe import save
+
+        save(path, self)
 
 
 @lru_cache(maxsize=32)  # so that equal rules are the same
@@ -90,7 +97,7 @@ def optimize(
         (v, (start_rule(v), ops.convert_to_tensor(SCALE)), (ops.full((len(v[0]),), np.inf), canvas.image(v)))
         for v in states
     ]
-    history = []
+    history, interrupted = [], False
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
             for step in bar:
@@ -108,8 +115,9 @@ def optimize(
                     if callback(step, images, _by_name(terms, history[-1])):
                         break
         except KeyboardInterrupt:
+            interrupted = True
             message = f"interrupted after {len(history)} of {steps} steps: the best so far is returned"
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=4)  # where the method was called
     provenance = {
         "network": net.fingerprint,
         "backend": BACKEND,
@@ -118,6 +126,7 @@ def optimize(
         "steps": len(history),
         "seed": seed,
         "view": type(view).__name__,
+        "interrupted": interrupted,
     }
     history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
     images = np.clip(np.concatenate([ops.convert_to_numpy(best) for _, _, (_, best) in states]), 0, 1)

@@ -33,16 +33,21 @@ def mosaic(images, columns=None):
     return canvas
 
 
-def png(images, width=400):
-    """The images as a near-square mosaic, enlarged up to some width in pixels by whole factors: the bytes of a PNG.
+def enlarged(images, width=400):
+    """The images as a near-square mosaic, enlarged up to some width in pixels by whole factors: uint8.
 
-    Made with Pillow, and so in any thread; the figures below want the main one. The number of columns is even.
+    The number of columns is even.
     """
     columns = min(len(images), 2 * ceil(sqrt(len(images)) / 2))
     pixels = to_uint8(mosaic(images, columns))
     zoom = max(1, width // pixels.shape[1])
+    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def png(images, width=400):
+    """The bytes of a PNG of the images, `enlarged`; made with Pillow, and so in any thread."""
     with BytesIO() as file:
-        Image.fromarray(pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)).save(file, format="PNG")
+        Image.fromarray(enlarged(images, width)).save(file, format="PNG")
         return file.getvalue()
 
 

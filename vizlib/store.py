@@ -16,6 +16,14 @@ FROM_PCA = ("PCA", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "Bootstrap
 SAMPLERS = (*FROM_PCA, "GaussianCopula")
 
 
+class Draw(dict):
+    """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}. `facts`: how, {str: JSON value}."""
+
+    def __init__(self, values, facts):
+        super().__init__(values)
+        self.facts = facts
+
+
 class StatsStore(AbstractContextManager):
     """A file of statistics, to be used in a `with` statement; between two calls it is not open.
 
@@ -87,8 +95,14 @@ class StatsStore(AbstractContextManager):
             whole = (group for group in groups if hdf5.attribute(group, "n_images", int) == n)
             return {layout.layer_name(group): layout.open_activations(group) is not None for group in whole}
 
+    def entries(self, class_name):
+        """What statistics of a class are there: {layer: SHA-256 of them}."""
+        with self._read() as file:
+            groups = layout.layers(file, class_name)
+            return {layout.layer_name(group): hdf5.attribute(group, "sha256", str) for group in groups}
+
     def model(self, class_name, layer, estimator=None):
-        """A fitted estimator of `vizlib.statistics`.
+        """A fitted estimator of `vizlib.statistics`; its `entry` says which, {str: str}.
 
         estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. A sampler
         whose state the file does not hold, such as "GaussianCopula", is fitted here and now on the activations, which
@@ -102,22 +116,25 @@ class StatsStore(AbstractContextManager):
                 raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
             stored = "PCA" if name in FROM_PCA else name
             state = hdf5.read_state(hdf5.child(group, stored)) if stored in group else None
-            rectify = hdf5.attribute(group, "rectify", bool)
+            rectify, sha256 = hdf5.attribute(group, "rectify", bool), hdf5.attribute(group, "sha256", str)
         kind = getattr(statistics, name)
         if state is None:
-            return kind(rectify=rectify).fit(self.activations(class_name, layer))
-        try:
-            return kind.from_state(state)
-        except (KeyError, TypeError, ValueError) as error:
-            at = f"/{class_name}/{layer}/{stored}"
-            raise ValueError(f"expected intact statistics in {self.path}; received, at {at}: {error!r}.") from error
+            model = kind(rectify=rectify).fit(self.activations(class_name, layer))
+        else:
+            try:
+                model = kind.from_state(state)
+            except (KeyError, TypeError, ValueError) as error:
+                at = f"/{class_name}/{layer}/{stored}"
+                raise ValueError(f"expected intact statistics in {self.path}; received, at {at}: {error!r}.") from error
+        model.entry = {"class_name": class_name, "layer": layer, "estimator": name, "sha256": sha256}
+        return model
 
     def pair(self, class_name, lower, upper):
         """The joint model of two layers, a `vizlib.statistics.LayerPair`."""
         return statistics.LayerPair(*(self.model(class_name, layer, "PCA") for layer in (lower, upper)))
 
     def sample(self, class_name, layers, n=4, seed=0, temperature=1.0, neighbours_at=None):
-        """Draw activations of layers that belong together: {layer: float32 (n, ...)}, as `reconstruct` takes them.
+        """Draw activations of layers that belong together, a `Draw`, as `reconstruct` takes them.
 
         layers: their names, deep to shallow. The first is drawn by the default sampler, each other put together under
         the one before (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no positions. seed,
@@ -127,10 +144,14 @@ class StatsStore(AbstractContextManager):
         images that are neighbours there (`drawn_together`). For photographs, which are too few and too unlike each
         other for quilts.
         """
+        layers = list(layers)
+        entries = {name: sha for name, sha in self.entries(class_name).items() if name in (*layers, neighbours_at)}
+        facts = {"class_name": class_name, "layers": layers, "n": n, "seed": seed, "temperature": temperature}
+        facts |= {"neighbours_at": neighbours_at, "entries": entries}
         if neighbours_at is not None:
             around = self.model(class_name, neighbours_at, "LocalGaussian")
             models = {layer: self.model(class_name, layer, "PCA") for layer in layers}
-            return statistics.drawn_together(around, models, n, seed, temperature)
+            return Draw(statistics.drawn_together(around, models, n, seed, temperature), facts)
         drawn, above = {}, None
         for i, layer in enumerate(layers):
             model = self.model(class_name, layer)
@@ -144,7 +165,7 @@ class StatsStore(AbstractContextManager):
                 draws = (pair.sample_given(v, 1, [seed, i, j], temperature) for j, v in enumerate(values))
                 values = np.concatenate(list(draws))
             drawn[layer], above = np.maximum(values, 0) if rectify else values, model
-        return drawn
+        return Draw(drawn, facts)
 
     def activations(self, class_name, layer):
         """What was kept: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
@@ -178,12 +199,13 @@ class StatsStore(AbstractContextManager):
         """Write the statistics of a layer, in the place of those that are there.
 
         states: {name of estimator: its `state()`}. attributes: {name: str or number}, "n_images" and "rectify" among
-        them; versions of libraries and the time are added. activations: what to keep of them, something with a shape,
-        a dtype and blocks of rows `activations[a:b]`. Raises ValueError unless they are of all images of the class.
+        them; versions of libraries, the time and a hash of the states are added. activations: what to keep of them,
+        something with a shape, a dtype and blocks of rows `activations[a:b]`. Raises ValueError unless they are of all
+        images of the class.
         """
         received = {attributes["n_images"], *([] if activations is None else activations.shape[:1])}
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        attributes = layout.versions() | {"time": now} | attributes
+        attributes = layout.versions() | {"time": now, "sha256": hdf5.sha256(states)} | attributes
         with self._write() as file:
             group = layout.open_group(file, class_name)
             expected = hdf5.attribute(group, "n_images", int)

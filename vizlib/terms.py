@@ -79,6 +79,17 @@ class ClassScore(Term):
 
 
 @dataclass(frozen=True)
+class ChannelScore(LayerTerm):
+    """Minus the activation of a channel, or unit, summed over its positions. index: into the last axis of the layer."""
+
+    index: int
+
+    def measure(self, activations):
+        values = ops.take(activations[self.layer], self.index, axis=-1)
+        return -ops.sum(ops.reshape(values, (values.shape[0], -1)), axis=1)
+
+
+@dataclass(frozen=True)
 class SquaredNorm(Term):
     """‖x − mean‖², summed over pixels and colours: the regulariser of Simonyan et al. 2013. mean: RGB in [0, 1]."""
 

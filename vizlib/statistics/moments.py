@@ -118,7 +118,7 @@ class Moments:
 
     def state(self):
         """All that a fitted model is, as {name: array or number}: sums of squares and of products, not yet divided."""
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
     @classmethod
     def from_state(cls, state):
