@@ -20,6 +20,7 @@ _HOMES = {
     "Network": "network",
     "convert_vgg16": "convert",
     "load_images": "images",
+    "check_parameters": "parameters",
     "ImageStatistics": "statistics",
     "PCAGaussian": "statistics",
     "LocalGaussian": "statistics",

@@ -57,6 +57,20 @@ def load_images(source, class_name, n=None, seed=0, size=64):
     return as_images(np.stack(pictures))
 
 
+def class_names(source):
+    """The classes of a source, as `load_images` takes it: names, of a folder in alphabetical order.
+
+    A missing folder is a FileNotFoundError.
+    """
+    if source == "partworld":
+        from vizlib.partworld import CLASSES  # only those who ask for it load it
+
+        return list(CLASSES)
+    if not Path(source).is_dir():
+        raise FileNotFoundError(f"expected \"partworld\" or a folder of classes; received {str(source)!r}.")
+    return sorted(folder.name for folder in _visible(Path(source)) if folder.is_dir())
+
+
 def as_images(array):
     """Images in the library's own form: float32 RGB in [0, 1], (n, height, width, 3).
 
@@ -112,9 +126,7 @@ def _drawn(class_name, n, seed, size):
 
 
 def _files(source, class_name):
-    if not source.is_dir():
-        raise FileNotFoundError(f"expected \"partworld\" or a folder of classes; received {str(source)!r}.")
-    classes = sorted(folder.name for folder in _visible(source) if folder.is_dir())
+    classes = class_names(source)
     if class_name not in classes:
         known = ", ".join(classes) or "none"
         raise ValueError(f"expected a class of {str(source)!r} ({known}); received {class_name!r}.")
