@@ -1,15 +1,21 @@
 """The panel, driven as a user drives it: controls are set, buttons clicked, and the pictures read."""
 
 import io
+import re
+import sys
 import threading
+from base64 import b64decode
+from html import unescape
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import vizlib as viz
-from vizlib.explorer import BLANK, Explorer, compare_class
-from vizlib.plots import gradient_colours, png
+from vizlib.comparison import METHODS, compare_class
+from vizlib.explorer import CHANNEL, PANELS, Explorer
+from vizlib.plots import enlarged, gradient_colours
 
 ENDLESS = 4096  # steps: far more than a test waits for
 
@@ -21,11 +27,24 @@ def net(tiny_cnn):
 
 @pytest.fixture
 def panel(net, tmp_path):
-    panel = Explorer(net, tmp_path / "new folder" / "stats.h5", n_images=40, layer="conv2", steps=5, n=2)
+    panel = Explorer(net, folder=tmp_path / "new folder", n_images=40, layer="conv2", steps=5, n=2)
     yield panel
     panel.stop()
     panel.wait()
     assert not any(thread.name == "vizlib explorer" for thread in threading.enumerate())
+
+
+def click(panel, name):
+    assert not panel.buttons[name].disabled
+    panel.buttons[name].click()
+
+
+def run(panel, **settings):
+    for name, value in settings.items():
+        panel.controls[name].value = value
+    click(panel, "run")
+    panel.wait()
+    return unescape(panel.status.value)
 
 
 def at(panel, stage, act, done=0):
@@ -39,29 +58,33 @@ def at(panel, stage, act, done=0):
     panel.bar.observe(look)
 
 
-def pixels(panel, name):
-    return np.asarray(Image.open(io.BytesIO(panel.panels[name].value)))
+def pixels(figure):
+    """The first picture in the HTML of a figure; None if there is none yet."""
+    found = re.search("data:image/png;base64,([^']+)'", figure)
+    return np.asarray(Image.open(io.BytesIO(b64decode(found[1])))) if found else None
+
+
+def is_shown(panel, name, images):
+    return np.array_equal(pixels(panel.panels[name].value), enlarged(images))
 
 
 def test_run_fills_the_panels_with_the_comparison_of_the_settings(panel):
-    panel.controls["class_name"].value = "cat"
-    panel.controls["seed"].value = 3
-    panel.run_button.click()
-    panel.wait()
-    assert panel.status.value == "Done." and panel.stop_button.disabled and panel.bar.value == 100
+    assert run(panel, class_name="cat", seed=3).startswith("Done in")
+    assert panel.buttons["stop"].disabled and panel.bar.value == 100
     found = panel.result
-    assert (found.class_name, found.layer) == ("cat", "conv2")
-    assert panel.panels["baseline"].value == png(found.baseline)
-    assert panel.panels["samples"].value == png(found.samples)
+    assert (found.class_name, found.layer, found.made.provenance["seed"]) == ("cat", "conv2", 3)
     pair = np.stack([found.real[0], gradient_colours(found.saliency)[0]])
-    assert panel.panels["saliency"].value == png(pair)
-    assert len({panel.value for panel in panel.panels.values()} | {BLANK}) == 4
+    assert is_shown(panel, "saliency", pair)
+    assert is_shown(panel, "baseline", found.baseline.images)
+    assert is_shown(panel, "made", found.made.images)
+    for name, title in PANELS.items():
+        assert f"alt='{title}, cat'" in panel.panels[name].value
+    assert re.search(r"naturalness 0\.\d\d · nearest 0\.\d{3}", panel.panels["made"].value)
+    assert panel.panels["made"].value.count("<img") == 2  # the nearest real images are the other
 
 
 def test_the_panel_shows_what_the_functions_return(panel, net):
-    panel.controls["prior_weight"].value = 2
-    panel.start()
-    panel.wait()
+    run(panel, prior_weight=2)
     real = viz.load_images("partworld", "face", 40, size=6)
     np.testing.assert_allclose(panel.result.real, real[:2], atol=1e-6)
     expected = viz.saliency(net, panel.result.real, "scores", "face", rule="guided")
@@ -71,105 +94,188 @@ def test_the_panel_shows_what_the_functions_return(panel, net):
         statistics = store.model("face", "image")
         again = compare_class(net, store, "face", "conv2", n=2, steps=5, prior_weight=2.0)
     expected = viz.reconstruct(net, targets, "conv2", statistics, 2.0, steps=5, progress=False).images
-    np.testing.assert_array_equal(panel.result.samples, expected)
-    np.testing.assert_array_equal(again.samples, expected)
+    np.testing.assert_array_equal(panel.result.made.images, expected)
+    np.testing.assert_array_equal(again.made.images, expected)
     expected = viz.simonyan(net, "face", n=2, steps=5, progress=False).images
-    np.testing.assert_array_equal(panel.result.baseline, expected)
+    np.testing.assert_array_equal(panel.result.baseline.images, expected)
 
 
-def test_stop_leaves_the_best_so_far(panel):
-    panel.controls["steps"].value = ENDLESS
-    at(panel, "baseline", lambda: panel.stop_button.click())
-    panel.run_button.click()
-    panel.wait()
-    assert panel.status.value == "Stopped: the best so far."
-    assert panel.panels["baseline"].value == png(panel.result.baseline)
-    assert panel.result.samples is None and panel.panels["samples"].value == BLANK
+def test_a_channel_takes_the_place_of_the_class_score(panel, net):
+    assert panel.controls["channel"].disabled and "no channels" in panel.controls["channel"].tooltip
+    panel.controls["target"].value = CHANNEL
+    assert not panel.controls["channel"].disabled and panel.controls["channel"].max == 4
+    run(panel, channel=3, rule="gradient")
+    assert panel.result.neuron == ("conv2", 3)
+    expected = viz.saliency(net, panel.result.real, "conv2", 3)
+    np.testing.assert_array_equal(panel.result.saliency, expected)
+    expected = viz.simonyan(net, ("conv2", 3), n=2, steps=5, progress=False).images
+    np.testing.assert_array_equal(panel.result.baseline.images, expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_can_be_chosen(panel, method):
+    assert run(panel, method=method, steps=8).startswith("Done in")
+    names = {"samples": "reconstruct", "samples of one layer": "reconstruct"}
+    assert panel.result.made.provenance["method"] == names.get(method, method)
+    assert panel.controls["prior_weight"].disabled == (method not in names)
+    assert ("no priors" in panel.controls["prior_weight"].tooltip) == (method not in names)
+
+
+def test_a_stop_leaves_the_best_so_far(panel):
+    at(panel, "baseline", lambda: click(panel, "stop"))
+    assert run(panel, steps=ENDLESS).endswith(": the best so far.")
+    assert is_shown(panel, "baseline", panel.result.baseline.images)
+    assert panel.result.made is None and pixels(panel.panels["made"].value) is None
 
 
 def test_a_stop_in_the_last_stage_keeps_what_was_reached(panel, net):
-    panel.start()
-    panel.wait()
+    run(panel)
 
-    def run(until):
+    def stopped(until):
         shown = []
 
         def watch(stage, done, images):
-            if stage == "samples":
+            if stage == "made":
                 shown.append(np.clip(images, 0, 1))
-            return stage == "samples" and done >= until
+            return stage == "made" and done >= until
 
         with viz.StatsStore(panel.path, "r") as store:
-            found = compare_class(net, store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch)
+            made = compare_class(net, store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch).made
             target = store.model("face", "conv2").sample(2)
-        assert all(any((image == then[i]).all() for then in shown) for i, image in enumerate(found.samples))
-        return len(shown), np.sum((net.activations(found.samples, ["conv2"])["conv2"] - target) ** 2)
+        assert all(any((image == then[i]).all() for then in shown) for i, image in enumerate(made.images))
+        return len(shown), np.sum((net.activations(made.images, ["conv2"])["conv2"] - target) ** 2)
 
     # with the images at the end, which are shown again
-    (first, at_first), (half, _), (_, at_last) = run(until=0), run(until=0.5), run(until=1)
-    assert (first, half) == (2, 31) and at_first > at_last > 0
+    (first, at_first), (half, _), (_, at_last) = stopped(until=0), stopped(until=0.5), stopped(until=1)
+    assert (first, half) == (2, 32) and at_first > at_last > 0
 
 
 def test_pictures_come_while_the_run_goes_on(panel, monkeypatch):
     monkeypatch.setattr("vizlib.explorer.REFRESH", 0)
-    panel.controls["steps"].value = 20
     seen = []
-    panel.panels["samples"].observe(lambda change: seen.append(change.new), "value")
-    panel.start()
-    panel.wait()
-    assert len({bytes(picture) for picture in seen}) >= 20  # one more if the last step was not the best
-    assert seen[0] != BLANK and seen[-1] == png(panel.result.samples)
+    panel.panels["made"].observe(lambda change: seen.append(change.new), "value")
+    run(panel, steps=20)
+    pictures = {pixels(figure).tobytes() for figure in seen if pixels(figure) is not None}
+    assert len(pictures) >= 20  # one more if the last step was not the best
 
 
-def test_a_second_run_replaces_the_first(panel):
+def test_a_second_run_replaces_the_first_and_nobody_waits(panel):
     panel.controls["steps"].value = ENDLESS
     started = threading.Event()
     at(panel, "baseline", started.set)
-    panel.run_button.click()
+    click(panel, "run")
     assert started.wait(60)
-    first = panel._thread
-    panel.controls["steps"].value = 3
-    panel.controls["class_name"].value = "fish"
-    panel.run_button.click()
-    assert not first.is_alive()
+    assert run(panel, steps=3, class_name="fish").startswith("Done in") and panel.result.class_name == "fish"
+
+
+def test_again_takes_the_next_seed(panel):
+    run(panel, seed=4)
+    first = panel.result.made.images
+    click(panel, "again")
     panel.wait()
-    assert panel.status.value == "Done." and panel.result.class_name == "fish"
+    assert panel.controls["seed"].value == panel.result.made.provenance["seed"] == 5
+    assert np.abs(first - panel.result.made.images).max() > 0.01
+
+
+def test_kept_results_stay_in_the_strip(panel):
+    assert panel.buttons["keep"].disabled and panel.buttons["save"].disabled
+    for class_name in ("cat", "fish"):
+        run(panel, class_name=class_name)
+        click(panel, "keep")
+    assert [found.class_name for found in panel.kept] == ["cat", "fish"]
+    for found, kept in zip(panel.kept, panel.strip.children, strict=True):
+        assert np.array_equal(pixels(kept.value), enlarged(found.made.images, 200))
+        assert f"{found.class_name} · conv2 · reconstruct · seed 0" in kept.value
+
+
+def test_what_is_saved_can_be_made_again(panel, net):
+    run(panel)
+    for _ in range(2):
+        click(panel, "save")
+    names = [path.name for path in panel.saved]
+    assert names == [
+        "face-conv2-simonyan-0.png", "face-conv2-reconstruct-0.png",
+        "face-conv2-simonyan-0-2.png", "face-conv2-reconstruct-0-2.png",
+    ]  # fmt: skip
+    for path, result in zip(panel.saved, 2 * [panel.result.baseline, panel.result.made], strict=True):
+        again = viz.rerun(path, net, panel.path, progress=False)
+        np.testing.assert_array_equal(again.images, result.images)
+        assert np.array_equal(np.asarray(Image.open(path)), enlarged(again.images))
+
+
+def test_a_disk_error_at_saving_is_told(panel, monkeypatch):
+    run(panel)
+    full = Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr(sys.modules["vizlib.recipe"], "save_image", full)  # vizlib.recipe is the function
+    click(panel, "save")
+    assert "did not work" in panel.status.value and "No space left" in panel.status.value and not panel.saved
+
+
+def test_sliders_move_along_components(panel, net):
+    run(panel)
+    parts = panel._components
+    parts.sliders[1].value = 2.0
+    panel.wait()
+    with viz.StatsStore(panel.path, "r") as store:
+        model, statistics = store.model("face", "conv2", "PCAGaussian"), store.model("face", "image")
+    places = np.zeros((1, 5))
+    places[0, 1] = 2 * np.sqrt(model.explained_variance_[1])
+    targets = model.inverse_transform(places)
+    expected = viz.reconstruct(net, targets, "conv2", statistics, steps=100, progress=False)
+    np.testing.assert_allclose(parts.result.images, expected.images, atol=1e-5)
+    assert is_shown(panel, "components", parts.result.images) and "+2.0" in parts.picture.value
+    parts.button.click()
+    panel.wait()
+    assert [control.value for control in parts.sliders] == [0] * 5
+    mean = model.inverse_transform(np.zeros((1, 5)))
+    expected = viz.reconstruct(
+        net, mean, "conv2", statistics, steps=30, start=expected.variables, progress=False
+    ).images
+    np.testing.assert_allclose(parts.result.images, expected, atol=1e-4)
 
 
 def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypatch):
     monkeypatch.setattr("vizlib.explorer.REFRESH", 0)
     at(panel, "statistics", panel.stop, done=80)  # 32 of 40 images
-    panel.start()
-    panel.wait()
-    assert panel.status.value.startswith("Stopped while collecting") and panel.result is None
+    assert run(panel).startswith("Stopped while collecting") and panel.result is None
     with viz.StatsStore(panel.path) as store:
         assert "conv2" not in store.collected("face")
     assert len(list(panel.path.parent.glob("*.face.partial/conv2/*.block"))) == 1  # of two blocks
-    panel.start()
-    panel.wait()
-    assert panel.status.value == "Done." and panel.result.samples is not None
+    assert run(panel).startswith("Done in") and panel.result.made is not None
 
 
 def test_an_error_is_told_in_the_panel_which_keeps_working(panel):
     whole, panel.source = panel.source, "no <such> folder"
-    panel.run_button.click()
-    panel.wait()
-    assert panel.status.value.startswith("This run failed. expected")
+    assert run(panel).startswith("This did not work. expected")
     assert "no &lt;such&gt; folder" in panel.status.value and panel.bar.bar_style == "danger"
     panel.source = whole
-    panel.run_button.click()
-    panel.wait()
-    assert panel.status.value == "Done." and not panel.bar.bar_style and panel.stop_button.disabled
+    assert run(panel).startswith("Done in") and not panel.bar.bar_style and panel.buttons["stop"].disabled
 
 
 def test_any_exception_is_told(panel, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("vizlib.explorer.simonyan", broken)
-    panel.start()
+    monkeypatch.setattr("vizlib.comparison.simonyan", broken)
+    assert run(panel) == "This did not work. ZeroDivisionError: division by zero"
+
+
+def test_another_network_brings_its_own_choices(panel, tiny_cnn, tmp_path):
+    tiny_cnn.save(tmp_path / "other.keras")
+    first = panel.path
+    panel.controls["network"].value = str(tmp_path / "other.keras")
     panel.wait()
-    assert panel.status.value == "This run failed. ZeroDivisionError: division by zero"
+    assert "Loaded" in panel.status.value and panel.net.classes == () and panel.path == first  # of the same weights
+    assert panel.controls["target"].disabled and "no class" in panel.controls["target"].tooltip
+    assert panel.controls["target"].value == CHANNEL and len(panel.controls["class_name"].options) == 12
+    assert run(panel, channel=1).startswith("Done in") and panel.result.neuron == ("conv2", 1)
+    panel.controls["network"].value = "mini"
+    panel.wait()
+    assert panel.path != first and panel.controls["layer"].value == "block2_conv2"
+    assert panel.controls["channel"].max == 47 and not panel.controls["target"].disabled
+    panel.controls["network"].value = "nowhere.keras"
+    panel.wait()
+    assert "did not work. expected 'mini'" in unescape(panel.status.value) and panel.net.image_size == 64
 
 
 def test_the_panel_is_what_a_notebook_shows(panel):
@@ -177,15 +283,33 @@ def test_the_panel_is_what_a_notebook_shows(panel):
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.widget.model_id
     assert panel.controls["layer"].options == ("conv1", "conv2", "pool", "flatten", "predictions")
+    assert panel.controls["class_name"].options == ("face", "cat", "fish") and panel.controls["n"].max == 40
+    assert all(item.tooltip for item in panel.buttons.values())
 
 
-def test_settings_that_are_none_are_named(net, tiny_cnn, tmp_path):
-    with pytest.raises(ValueError, match="expected settings out of class_name, .*; received 'stepz'"):
-        Explorer(net, tmp_path / "s.h5", stepz=3)
-    with pytest.raises(ValueError, match="expected a network that names its classes"):
-        Explorer(viz.load_network(tiny_cnn), tmp_path / "s.h5")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stepz": 3}, "expected settings out of class_name, .*; received 'stepz'"),
+        ({"class_name": "dog"}, "expected class_name out of face, cat, fish; received 'dog'"),
+        ({"layer": "conv9"}, "expected layer out of conv1, conv2, .*; received 'conv9'"),
+        ({"steps": 0}, "expected steps from 1 to 4096; received 0"),
+        ({"n": 301}, "expected n from 1 to 300; received 301"),
+    ],
+)
+def test_settings_that_are_not_offered_are_refused(net, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        Explorer(net, folder=tmp_path, **settings)
+
+
+def test_a_source_of_other_classes_is_refused(tiny_cnn, tmp_path):
+    with pytest.raises(ValueError, match="source with classes of the network; received 'partworld' with face, cat"):
+        Explorer(viz.load_network(tiny_cnn, classes=["a", "b", "c"]), folder=tmp_path)
 
 
 def test_compare_class_needs_statistics(net, tmp_path):
-    with viz.StatsStore(tmp_path / "s.h5") as store, pytest.raises(ValueError, match="received 'face'"):
-        compare_class(net, store, "face", "conv2")
+    with viz.StatsStore(tmp_path / "s.h5") as store:
+        with pytest.raises(ValueError, match="received 'face'"):
+            compare_class(net, store, "face", "conv2")
+        with pytest.raises(ValueError, match="expected a method out of samples, .*; received 'magic'"):
+            compare_class(net, store, "face", "conv2", method="magic")

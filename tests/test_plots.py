@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vizlib import plots
-from vizlib.explorer import Comparison
+from vizlib.comparison import Comparison
+from vizlib.optimize import Result
 
 
 def pictures(n, size=4, seed=0):
@@ -119,13 +120,16 @@ def test_losses_are_means_over_the_images(lowest, scale):
 
 
 def test_comparison_has_a_row_for_each_class_and_four_panels():
-    items = [Comparison(name, "conv", pictures(4, seed=i), pictures(4, seed=9) - 0.5, pictures(4, seed=i + 2),
-                        pictures(4, seed=i + 4)) for i, name in enumerate(("face", "cat"))]
+    items = [
+        Comparison(name, "conv", name, pictures(4, seed=i), pictures(4, seed=9) - 0.5,
+                   *(Result(pictures(4, seed=i + k), {}) for k in (2, 4)))
+        for i, name in enumerate(("face", "cat"))
+    ]
     axes = np.reshape(plots.comparison(items).axes, (2, 4))
     assert [row[0].get_ylabel() for row in axes] == ["face", "cat"]
     assert "baseline" in axes[0, 2].get_title() and not axes[1, 2].get_title()
     for row, item in zip(axes, items, strict=True):
-        shown = (item.real[:2], plots.gradient_colours(item.saliency[:2]), item.baseline[:3], item.samples)
+        shown = (item.real[:2], plots.gradient_colours(item.saliency[:2]), item.baseline.images[:3], item.made.images)
         for axis, images in zip(row, shown, strict=True):
             np.testing.assert_array_equal(drawn(axis), plots.mosaic(images))
 

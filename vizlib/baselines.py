@@ -54,9 +54,9 @@ def olah(net, class_name, n=4, steps=256, seed=0, callback=None, progress=True):
 def maco(net, class_name, images, n=4, steps=256, seed=0, callback=None, progress=True):
     """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
 
-    class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes them; their mean magnitude
-    spectrum is kept. Of the class they are a stronger baseline than of all classes. callback, progress, the returned
-    `Result` and its errors: see `optimize`.
+    class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
+    them; their mean magnitude spectrum is kept. Of the class they are a stronger baseline than of all classes.
+    callback, progress, the returned `Result` and its errors: see `optimize`.
 
     Raises ValueError for an unknown class, layer or channel.
     """

@@ -1,184 +1,316 @@
-"""Saliency, the Simonyan baseline and stochastic reconstructions of a class side by side: as arrays and as a panel."""
+"""The panel for Jupyter and Voilà: pick what to look at, and see the three views of `compare_class` at work."""
 
 import html
+from functools import cached_property
 from pathlib import Path
-from threading import Event, Thread
 from time import monotonic
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import ipywidgets as widgets
-import numpy as np
+from traitlets import TraitError
 
-from vizlib.baselines import simonyan
+from vizlib.blocks import quoted
 from vizlib.collect import collect
-from vizlib.images import load_images
-from vizlib.methods import reconstruct
-from vizlib.network import SCORES
-from vizlib.plots import gradient_colours, png
-from vizlib.saliency import saliency
+from vizlib.comparison import METHODS, WEIGHED, compare_class
+from vizlib.components import Components
+from vizlib.images import class_names, load_images
+from vizlib.loaders import load_network
+from vizlib.pictures import empty, figure
+from vizlib.saliency import RULES
 from vizlib.store import IMAGE, StatsStore
+from vizlib.verdict import Jury
+from vizlib.worker import Worker
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
 LAYER = "block2_conv2"  # of those tried, the layer to start with
-BLANK = png(np.full((4, 96, 96, 3), 0.92))
-PANELS = {
-    "saliency": "Saliency: real images, guided gradients",
-    "baseline": "Simonyan baseline",
-    "samples": "Reconstructions of samples",
+GIVEN = "the one given"
+CLASS, CHANNEL = "class score", "channel of the layer"
+PANELS = {"saliency": "Saliency of real images", "baseline": "Simonyan baseline", "made": "From the statistics"}
+BUTTONS = {
+    "run": ("Run", "play", "Make the three views of what is chosen; a run that is under way is replaced"),
+    "stop": ("Stop", "stop", "End the run and keep the best so far"),
+    "again": ("Again", "refresh", "Run with the next seed"),
+    "keep": ("Keep", "thumb-tack", "Add the picture to the strip below"),
+    "save": ("Save", "save", "Write PNG files that carry the recipe to make them again"),
 }
 
 
-class Comparison(NamedTuple):
-    """What three methods show of a class.
-
-    real, baseline, samples: images float32 (n, size, size, 3) in [0, 1]; saliency: of the real images, float32 and
-    signed, of the same shape. What a stop left undone is None.
-    """
-
-    class_name: str
-    layer: str
-    real: np.ndarray
-    saliency: np.ndarray
-    baseline: np.ndarray = None
-    samples: np.ndarray = None
-
-
-def compare_class(net, store, class_name, layer, n=4, steps=160, seed=0, prior_weight=1.0, watch=None):
-    """Saliency of real images, the Simonyan baseline and reconstructions of sampled activations: a `Comparison`.
-
-    Samples are of the layer and of the finer ones that tell what it leaves open, see `Network.finer_layers`.
-
-    net: a `Network`. store: a `StatsStore` that holds the class and those layers. n: images of each kind. steps, seed,
-    prior_weight: as `reconstruct` takes them. watch(panel, done, images): called as the work goes on with "saliency",
-    "baseline" or "samples", the share of its work that is done, and images so far; where it returns True, the work
-    ends, and the comparison holds the best so far.
-
-    Raises ValueError for a class or layer that the network or the store does not have.
-    """
-    watch = watch or (lambda panel, done, images: False)
-
-    def follow(panel):
-        return lambda step, images, losses: watch(panel, (step + 1) / steps, images)
-
-    targets = store.sample(class_name, [layer, *net.finer_layers(layer)], n, seed)
-    statistics = store.model(class_name, IMAGE)
-    real = store.activations(class_name, IMAGE)[:n]
-    gradients = saliency(net, real, SCORES, class_name, rule="guided")
-    found = Comparison(class_name, layer, real, gradients)
-    if watch("saliency", 1.0, _pairs(real, gradients)):
-        return found
-    images = simonyan(net, class_name, n, steps, seed, callback=follow("baseline"), progress=False).images
-    found = found._replace(baseline=images)
-    if watch("baseline", 1.0, images):
-        return found
-    images = reconstruct(
-        net, targets, None, statistics, prior_weight, steps, seed, callback=follow("samples"), progress=False
-    ).images
-    watch("samples", 1.0, images)
-    return found._replace(samples=images)
-
-
 class Explorer:
-    """A panel for Jupyter: pick class, layer and prior weight, and see the three methods of `compare_class` at work.
+    """A panel to explore what a network has learned: saliency, baseline and reconstructions side by side.
 
-    net: a `Network` with class names. path: the file of statistics; what it lacks is collected when it is needed, from
-    n_images images of source, as `load_images` takes it. settings: what the controls start with: class_name, layer,
-    prior_weight, seed, steps, n.
+    net: a `Network`, or what `load_network` takes; another one can be named in the panel. source: as `load_images`
+    takes it. folder: where statistics, a file for each network, and saved images go. n_images: of how many images
+    statistics are collected where they are missing. settings: what the controls start with, {name: value}.
 
-    `controls`: {name: widget}. `result`: the `Comparison` of the last run, None before the first. Raises ValueError
-    for a network without class names and for a setting that is none.
+    `controls`: {name: widget}. `result`: the `Comparison` of the last run, None before the first. `kept`: those that
+    were kept. Raises ValueError for a setting that is none or that its control does not offer, for a source without
+    classes of the network, and what `load_network` raises.
     """
 
-    def __init__(self, net, path, source="partworld", n_images=300, **settings):
-        if not net.classes:
-            raise ValueError(f"expected a network that names its classes; received {net!r}.")
-        self.net, self.path, self.source, self.n_images = net, Path(path), source, n_images
-        self.controls = {
-            "class_name": widgets.Dropdown(options=net.classes, description="class"),
-            "layer": widgets.Dropdown(options=net.layers, description="layer"),
-            "prior_weight": widgets.FloatSlider(value=1, min=0, max=4, step=0.25, description="prior weight"),
-            "seed": widgets.BoundedIntText(value=0, max=2**31 - 1, description="seed"),
-            "steps": widgets.BoundedIntText(value=160, min=1, max=4096, description="steps"),
-            "n": widgets.BoundedIntText(value=4, min=1, max=16, description="samples"),
-        }
-        if LAYER in net.layers:
-            self.controls["layer"].value = LAYER
+    def __init__(self, net="mini", source="partworld", folder="output", n_images=300, **settings):
+        self.source, self.folder, self.n_images = source, Path(folder), n_images
+        self.result, self.kept, self.saved = None, [], []
+        self._worker, self._refreshed = Worker(), 0.0
+        self._build(net if isinstance(net, str) else GIVEN)
+        self._components = Components(self._start)
+        self._use(load_network(net) if isinstance(net, str) else net)
         for name, value in settings.items():
-            if name not in self.controls:
-                raise ValueError(f"expected settings out of {', '.join(self.controls)}; received {name!r}.")
-            self.controls[name].value = value
-        self.run_button = widgets.Button(description="Run", button_style="primary", icon="play")
-        self.stop_button = widgets.Button(description="Stop", icon="stop", disabled=True)
-        self.run_button.on_click(lambda button: self.start())
-        self.stop_button.on_click(lambda button: self.stop())
-        self.bar, self.status = widgets.IntProgress(max=100), widgets.HTML()
-        self.panels = {name: widgets.Image(value=BLANK) for name in PANELS}
-        controls = list(self.controls.values())
-        self.widget = widgets.VBox([
-            widgets.HBox(controls[:3]),
-            widgets.Accordion([widgets.HBox(controls[3:])], titles=["more"]),
-            widgets.HBox([self.run_button, self.stop_button, self.bar, self.status]),
-            widgets.HBox([widgets.VBox([widgets.Label(PANELS[name]), self.panels[name]]) for name in PANELS]),
-        ])
-        self.result = None
-        self._stopped, self._thread, self._refreshed = Event(), None, 0.0
+            self._set(name, value)
+        self._lay_out()
 
     def _repr_mimebundle_(self, **kwargs):
         return self.widget._repr_mimebundle_(**kwargs)
 
-    def start(self):
-        """Run with what the controls say, in a thread; a run that is under way is stopped first."""
-        self.stop()
-        self.wait()
-        self._stopped.clear()
-        settings = {name: control.value for name, control in self.controls.items()}
-        for panel in self.panels.values():
-            panel.value = BLANK
-        self._thread = Thread(target=self._run, args=(settings,), name="vizlib explorer", daemon=True)
-        self._thread.start()
+    @property
+    def path(self):
+        """The file of the statistics of the network."""
+        return self.folder / f"statistics-{self.net.fingerprint[:8]}.h5"
+
+    # What there is to choose from.
+
+    def _build(self, network):
+        wide = {"style": {"description_width": "7em"}}
+        self.controls = {
+            "network": widgets.Combobox(network, options=["mini", "vgg16"], continuous_update=False, **wide),
+            "class_name": widgets.Dropdown(**wide),
+            "layer": widgets.Dropdown(**wide),
+            "target": widgets.Dropdown(options=[CLASS, CHANNEL], **wide),
+            "channel": widgets.BoundedIntText(**wide),
+            "method": widgets.Dropdown(options=list(METHODS), **wide),
+            "prior_weight": widgets.FloatSlider(value=1, min=0, max=4, step=0.25, **wide),
+            "seed": widgets.BoundedIntText(max=2**31 - 1, **wide),
+            "n": widgets.BoundedIntText(value=4, min=1, max=self.n_images, **wide),
+            "steps": widgets.BoundedIntText(value=160, min=1, max=4096, **wide),
+            "rule": widgets.Dropdown(options=list(RULES), value="guided", **wide),
+        }
+        names = {"class_name": "class", "prior_weight": "prior weight", "n": "samples", "rule": "saliency"}
+        for name, control in self.controls.items():
+            control.description = names.get(name, name)
+        self.controls["network"].tooltip = "mini, vgg16 or the path of a .keras file; Enter loads it"
+        self.controls["rule"].tooltip = "What passes a ReLU on the way back to the pixels"
+        self.controls["network"].observe(lambda change: self._load(change.new), "value")
+        for name in ("class_name", "layer", "target", "method"):
+            self.controls[name].observe(lambda change: self._offer(), "value")
+
+    def _use(self, net):
+        """Take a network, and offer the classes that it shares with the source, and its layers."""
+        classes = class_names(self.source)
+        shared = [name for name in classes if not net.classes or name in net.classes]
+        if not shared:
+            known = ", ".join(classes[:20]) or "none"
+            raise ValueError(f"expected a source with classes of the network; received {self.source!r} with {known}.")
+        self.net = net
+        vars(self).pop("_jury", None)
+        offered = {"class_name": (shared, shared[0]), "layer": (net.layers, LAYER)}
+        for name, (options, first) in offered.items():
+            control = self.controls[name]
+            before, control.options = control.value, options
+            control.value = next((x for x in (before, first) if x in options), options[0])
+        self.controls["target"].value = CLASS if net.classes else CHANNEL
+        self._offer()
+
+    def _offer(self):
+        """Set ranges to what the network has; disable what cannot be chosen beside the rest, and say why."""
+        chosen = {name: control.value for name, control in self.controls.items()}
+        layer, method = chosen["layer"], chosen["method"]
+        if layer not in self.net.layers:  # for the moment in which the network changes
+            return
+        channels = self.net.features((layer,)).output[layer].shape[-1]
+        self.controls["channel"].max = channels - 1
+        tooltips = {
+            "target": "Whose saliency and baseline are shown",
+            "channel": f"0 to {channels - 1} of {layer}",
+            "prior_weight": "Multiplies the priors on the image; at 0 there are none",
+        }
+        reasons = {
+            "target": not self.net.classes and "This network names no classes, and so has no class scores",
+            "channel": chosen["target"] == CLASS and "The class score is shown, which has no channels",
+            "prior_weight": method not in WEIGHED and f"The method {method!r} has no priors to be weighed",
+        }
+        for name, reason in reasons.items():
+            self.controls[name].disabled = bool(reason)
+            self.controls[name].tooltip = reason or tooltips[name]
+
+    def _set(self, name, value):
+        if name not in self.controls or name == "network":
+            known = ", ".join(name for name in self.controls if name != "network")
+            raise ValueError(f"expected settings out of {known}; received {name!r}.")
+        control = self.controls[name]
+        try:
+            control.value = value
+        except TraitError as error:
+            offered = ", ".join(map(str, getattr(control, "options", ()))) or "a number"
+            raise ValueError(f"expected {name} out of {offered}; received {value!r}.") from error
+        if control.value != value:  # numbers are clipped without a word
+            raise ValueError(f"expected {name} from {control.min} to {control.max}; received {value!r}.")
+
+    # How it looks.
+
+    def _lay_out(self):
+        self.buttons = {}
+        for name, (label, icon, tooltip) in BUTTONS.items():
+            self.buttons[name] = widgets.Button(description=label, icon=icon, tooltip=tooltip, layout={"width": "6em"})
+            self.buttons[name].on_click(lambda button, name=name: getattr(self, name)())
+        self.buttons["run"].button_style = "primary"
+        self._allow(running=False)
+        self.bar, self.status = widgets.IntProgress(max=100, layout={"width": "12em"}), widgets.HTML()
+        self.panels = {name: widgets.HTML(empty(f"{title}: to come")) for name, title in PANELS.items()}
+        self.panels["components"] = self._components.picture
+        self.strip = widgets.HBox(layout={"flex_flow": "row wrap"})
+        wrap = {"layout": {"flex_flow": "row wrap"}}
+        controls = list(self.controls.values())
+        panels = [
+            widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.panels[name]], layout={"margin": "4px"})
+            for name, title in PANELS.items()
+        ]
+        compare = widgets.VBox([
+            widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
+            widgets.HBox(panels, **wrap),
+            self.strip,
+        ])
+        self.widget = widgets.VBox([
+            widgets.HBox(controls[:7], **wrap),
+            widgets.Accordion([widgets.HBox(controls[7:], **wrap)], titles=["more"]),
+            widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
+        ])
+
+    def _allow(self, running):
+        self.buttons["stop"].disabled = not running
+        for name in ("keep", "save"):
+            self.buttons[name].disabled = self.result is None or self.result.baseline is None
+
+    # What the buttons do.
+
+    def run(self):
+        """Run with what the controls say, beside the notebook's other work; a run that is under way is replaced."""
+        for name, title in PANELS.items():
+            self.panels[name].value = empty(f"{title}: to come")
+        self._start(self._compare)
 
     def stop(self):
         """Ask the run to end, at its next step, with the best so far."""
-        self._stopped.set()
+        self._worker.stop()
+
+    def again(self):
+        """Run with the next seed."""
+        self.controls["seed"].value += 1
+        self.run()
+
+    def keep(self):
+        """Add what was made last to the strip."""
+        found = self.result
+        self.kept.append(found)
+        made = found.made or found.baseline
+        text = f"{found.class_name} · {found.layer} · {made.provenance['method']} · seed {made.provenance['seed']}"
+        self.strip.children += (widgets.HTML(figure(made.images, text, text, width=200), layout={"margin": "4px"}),)
+
+    def save(self):
+        """Write the baseline, and what was made, to PNG files that carry their recipes; `saved` has the paths."""
+        found, named = self.result, []
+        for result in filter(None, (found.baseline, found.made)):
+            facts = result.provenance
+            stem = quoted(f"{found.class_name}-{found.layer}-{facts['method']}-{facts['seed']}")
+            free = (self.folder / f"{stem}{end}.png" for end in ("", *(f"-{i}" for i in range(2, 10**6))))
+            path = next(path for path in free if not path.exists())
+            try:
+                result.save(path)
+            except OSError as error:
+                return self._show_error(error)
+            named.append(path)
+        self.saved += named
+        again = f"viz.rerun({str(named[-1])!r}, net, {str(self.path)!r})"
+        names = " and ".join(path.name for path in named)
+        self.status.value = html.escape(f"Saved {names} in {self.folder}; {again} makes it again.")
 
     def wait(self):
         """Return when no run is under way."""
-        if self._thread:
-            self._thread.join()
+        self._worker.wait()
 
-    def _run(self, settings):
-        self.stop_button.disabled, self.bar.bar_style, self.status.value = False, "", "Running"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with StatsStore(self.path) as store:
-                self._collect(store, settings["class_name"], settings["layer"])
-                self.result = compare_class(self.net, store, watch=self._watch, **settings)
-            self.status.value = "Stopped: the best so far." if self._stopped.is_set() else "Done."
-        except _Stopped:
-            self.status.value = "Stopped while collecting; the next run goes on from there."
-        except Exception as error:  # to be seen where the user looks, whatever it is
-            kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
-            self.bar.bar_style = "danger"
-            self.status.value = html.escape(f"This run failed. {kind}{error}")
-        finally:
-            self.stop_button.disabled = True
+    # What goes on meanwhile.
 
-    def _collect(self, store, class_name, layer):
+    def _load(self, name):
+        def job(stopped):
+            self.status.value = html.escape(f"Loading {name} …")
+            try:
+                self._use(load_network(name))
+                self.status.value = html.escape(f"Loaded {name}: {len(self.net.layers)} layers.")
+            except Exception as error:
+                self._show_error(error)
+
+        if name != GIVEN:
+            self._worker.start(job)
+
+    def _start(self, work):
+        """Have `work(net, store, watch, settings)` done, with a store that holds what is chosen."""
+        settings = {name: control.value for name, control in self.controls.items() if name != "network"}
+
+        def job(stopped):
+            def watch(panel, done, images=None):
+                if done == 1 or monotonic() - self._refreshed > REFRESH:
+                    self._refreshed = monotonic()
+                    self.bar.description, self.bar.value = panel, round(100 * done)
+                    if images is not None:
+                        self.panels[panel].value = figure(images, f"{panel}, at work")
+                return stopped()
+
+            begun, self._refreshed = monotonic(), 0.0
+            self.bar.bar_style, self.status.value = "", "Running"
+            self._allow(running=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with StatsStore(self.path) as store:
+                    self._collect(store, watch, settings)
+                    work(self.net, store, watch, settings)
+                seconds = f"{monotonic() - begun:.1f} s"
+                self.status.value = f"Stopped after {seconds}: the best so far." if stopped() else f"Done in {seconds}."
+            except _Stopped:
+                self.status.value = "Stopped while collecting; the next run goes on from there."
+            except Exception as error:
+                self._show_error(error)
+            finally:
+                self._allow(running=False)
+
+        self._worker.start(job)
+
+    def _show_error(self, error):
+        """Say what went wrong, whatever it is, where the user looks."""
+        kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+        self.bar.bar_style = "danger"
+        self.status.value = html.escape(f"This did not work. {kind}{error}")
+
+    def _collect(self, store, watch, settings):
+        class_name, layer = settings["class_name"], settings["layer"]
         try:
             images = store.activations(class_name, IMAGE)
         except ValueError:  # not there, or not whole, which collect() mends if it gets the same images
+            first = load_images(self.source, class_name, settings["n"], size=self.net.image_size)
+            watch("saliency", 0.0, first)
             images = load_images(self.source, class_name, self.n_images, size=self.net.image_size)
-        net = _Watched(self.net, lambda seen: self._watch("statistics", seen / len(images), None))
+        net = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
         collect(net, images, class_name, [layer, *self.net.finer_layers(layer)], store, progress=False)
 
-    def _watch(self, stage, done, images):
-        if done == 1 or monotonic() - self._refreshed > REFRESH:
-            self._refreshed = monotonic()
-            self.bar.description, self.bar.value = stage, round(100 * done)
-            if images is not None:
-                self.panels[stage].value = png(images)
-        return self._stopped.is_set()
+    def _compare(self, net, store, watch, settings):
+        settings = dict(settings)
+        if settings.pop("target") == CLASS:
+            settings["channel"] = None
+        class_name = settings["class_name"]
+        known = store.activations(class_name, IMAGE)
+        watch("saliency", 0.0, known[: settings["n"]])  # at once, while the gradient is compiled
+
+        def judged(panel, done, images):
+            if done < 1:
+                return watch(panel, done, images)
+            real = panel == "saliency"  # every other image, whose saliency stands beside it
+            verdict = self._jury(images[::2] if real else images, class_name, known)
+            text, nearest = (verdict.recognised, None) if real else (verdict.text, verdict.nearest)
+            self.panels[panel].value = figure(images, f"{PANELS[panel]}, {class_name}", text, nearest)
+            return watch(panel, done)
+
+        self.result = compare_class(net, store, watch=judged, **settings)
+
+    @cached_property
+    def _jury(self):
+        return Jury(self.net, self.source)
 
 
 explore = Explorer  # a verb, as the library's other functions are
@@ -207,9 +339,3 @@ class _Watched:
             return model.predict_on_batch(images)
 
         return SimpleNamespace(predict_on_batch=predict)
-
-
-def _pairs(real, gradients):
-    """Real images, each followed by its saliency, n in all (one more where n is odd)."""
-    pairs = np.stack([real, gradient_colours(gradients)], axis=1)[: (len(real) + 1) // 2]
-    return pairs.reshape(-1, *real.shape[1:])

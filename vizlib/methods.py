@@ -61,8 +61,8 @@ def reconstruct(
     {layer: such targets}, all for the same n images. statistics: what `terms.priors` takes, such as
     `store.model(class_name, "image")`: how smooth, sharp and coloured images of the class are; without them no prior
     applies. prior_weight: scales all of the priors. start: the `variables` of an earlier result, from which images move
-    on to the targets without having to find their coarse structure first. callback, progress, the returned `Result` and its errors: see
-    `optimize`.
+    on to the targets without having to find their coarse structure first. callback, progress, the returned `Result` and
+    its errors: see `optimize`.
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
     """

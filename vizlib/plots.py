@@ -188,11 +188,11 @@ def realism_bars(frame, columns=None, title=None):
 def comparison(comparisons, title=None):
     """A row for each class: real images, their saliency, the Simonyan baseline, the reconstructions of samples.
 
-    comparisons: a list of `explorer.Comparison`. Of the real images and their saliency two are shown, of the baseline
+    comparisons: a list of `comparison.Comparison`. Of the real images and their saliency two are shown, of the baseline
     three, of the reconstructions all.
     """
     heads = ("real images", "saliency", "Simonyan baseline", "reconstructions of samples")
-    rows = [(c.real[:2], gradient_colours(c.saliency[:2]), c.baseline[:3], c.samples) for c in comparisons]
+    rows = [(c.real[:2], gradient_colours(c.saliency[:2]), c.baseline.images[:3], c.made.images) for c in comparisons]
     widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
     size = (10, 9.2 / sum(widths) * len(rows) + 0.5)
     figure, axes = _figure(len(rows), len(heads), size, title, width_ratios=widths)

@@ -1,0 +1,42 @@
+"""Pictures on a page: HTML that reads in light and dark themes, by keyboard and aloud."""
+
+import html
+from base64 import b64encode
+
+from vizlib.plots import png
+
+EMPTY = "background: rgba(128, 128, 128, 0.15); border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 4px;"
+
+
+def figure(images, text, caption="", nearest=None, width=400):
+    """Images, float32 (n, h, w, 3) in [0, 1], as a picture of this width in pixels under a caption: HTML.
+
+    text: what the picture shows, for those who do not see it. nearest: images that open below on a click.
+    """
+    more = "" if nearest is None else _details("nearest real images", _image(nearest, "Nearest real images", width))
+    return f"<figure style='margin: 0'>{_image(images, text, width)}{_caption(caption)}{more}</figure>"
+
+
+def empty(text, width=400):
+    """The place of a picture that is still to come: HTML."""
+    style = f"{EMPTY} width: {width}px; height: {width // 2}px"
+    box = f"<div role='img' aria-label='{_escaped(text)}' style='{style}'></div>"
+    return f"<figure style='margin: 0'>{box}{_caption('')}</figure>"
+
+
+def _image(images, text, width):
+    data, alt = b64encode(png(images, width)).decode(), _escaped(text)
+    style = f"width: {width}px; max-width: 100%; image-rendering: pixelated"
+    return f"<img src='data:image/png;base64,{data}' alt='{alt}' title='{alt}' style='{style}'>"
+
+
+def _caption(text):
+    return f"<figcaption style='min-height: 1.4em; line-height: 1.4'>{_escaped(text)}</figcaption>"
+
+
+def _details(summary, content):
+    return f"<details><summary style='cursor: pointer'>{_escaped(summary)}</summary>{content}</details>"
+
+
+def _escaped(text):
+    return html.escape(text, quote=True)
