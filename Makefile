@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks bench realism photo-realism layers photo-layers train clean
+.PHONY: help demo test lint lab notebooks docs bench realism photo-realism layers photo-layers train clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 
 notebooks: .venv/ready  ## execute the notebooks in place
 	$(PY) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+docs: .venv/ready  ## the API reference in output/api, from the docstrings; fails where they are wrong
+	$(PY) scripts/docs.py
 
 bench: .venv/ready  ## the benchmarks
 	$(PY) -m benchmarks
