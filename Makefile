@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks docs bench realism photo-realism layers photo-layers train clean
+.PHONY: help demo test lint lab notebooks runs docs bench realism photo-realism layers photo-layers train clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,13 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 
 notebooks: .venv/ready  ## execute the notebooks in place
 	$(PY) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+
+NOTEBOOK ?= $(wildcard notebooks/*_reconstruction.ipynb)
+CLASSES ?= face house
+LAYERS ?= block2_conv2 block3_conv3
+
+runs: .venv/ready  ## execute NOTEBOOK once for each of CLASSES and LAYERS; pages and an overview in output/runs
+	$(PY) scripts/runs.py $(NOTEBOOK) --classes $(CLASSES) --layers $(LAYERS)
 
 docs: .venv/ready  ## the API reference in output/api, from the docstrings; fails where they are wrong
 	$(PY) scripts/docs.py
