@@ -29,6 +29,8 @@ from runs_page import Outcome, index_page, thumbnail
 import vizlib as viz
 from vizlib.parameters import check_names
 
+# On paper, nbconvert's own style cuts no figure in two, but long lines of code at the margin.
+PRINT = "<style>@media print { pre { white-space: pre-wrap !important; overflow-wrap: anywhere; } }</style>"
 OUTPUT = Path(__file__).resolve().parent.parent / "output" / "runs"
 
 
@@ -109,7 +111,8 @@ def execute(notebook, run):
     except DeadKernelError as error:
         failure = str(error)
     done = nbformat.read(run.partial, as_version=4)
-    run.page.write_text(HTMLExporter().from_notebook_node(done)[0], "utf-8")
+    page, _ = HTMLExporter().from_notebook_node(done)
+    run.page.write_text(page.replace("</head>", f"{PRINT}</head>", 1), "utf-8")
     if failure is None:
         done.metadata.vizlib = key
         nbformat.write(done, run.partial)

@@ -122,6 +122,7 @@ def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(
         target = (folder / unquote(link["href"])).read_text("utf-8")
         assert target.count("data:image/png;base64,") >= 2
         assert re.search(r"\.jp-OutputArea-child \{\s*break-inside: avoid-page;", target)  # printing cuts no figure
+        assert "@media print { pre { white-space: pre-wrap" in target.partition("</head>")[0]  # and no line of code
         assert cell["text"].strip().endswith(" s")
     assert not list(folder.rglob("*.part*"))
 
@@ -211,8 +212,8 @@ def test_a_notebook_without_classes_or_layers_is_refused(runs, notebook, capsys)
     assert "found no file" in capsys.readouterr().err
 
 
-def reconstruction():
-    (notebook,) = (ROOT / "notebooks").glob("*_reconstruction.ipynb")
+def gradients():
+    (notebook,) = (ROOT / "notebooks").glob("*_gradients.ipynb")
     return notebook
 
 
@@ -220,7 +221,7 @@ def reconstruction():
     ("classes", "layers", "wrong"), [(["face", "dog"], ["block2_conv2"], "dog"), (["face"], ["block9"], "block9")]
 )
 def test_unknown_classes_and_layers_are_refused_before_anything_runs(runs, tmp_path, capsys, classes, layers, wrong):
-    command = [str(reconstruction()), "--classes", *classes, "--layers", *layers, "--output", str(tmp_path)]
+    command = [str(gradients()), "--classes", *classes, "--layers", *layers, "--output", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         runs.main(command)
     assert stop.value.code == 2 and f"; received {wrong!r}." in capsys.readouterr().err
@@ -229,13 +230,12 @@ def test_unknown_classes_and_layers_are_refused_before_anything_runs(runs, tmp_p
 
 def test_a_notebook_of_the_story_runs_over_classes(runs, tmp_path):
     (tmp_path / "notebooks").mkdir()
-    copy = tmp_path / "notebooks" / "reconstruction.ipynb"
-    copy.write_bytes(reconstruction().read_bytes())
-    small = ["-p", "steps", "2", "-p", "n_images", "24", "-p", "layers", "['block3_conv3']"]
-    command = ["--classes", "face", "house", "--layers", "block2_conv2", *small, "--output", str(tmp_path / "runs")]
-    runs.main([str(copy), *command])
-    page = Page((tmp_path / "runs" / "reconstruction" / "index.html").read_text("utf-8"))
-    for cell in page.cells:
-        assert "failed" not in cell["text"]
-        assert thumbnail(cell["images"][0]).std() > 20
-    assert list((tmp_path / "output").glob("statistics-*.h5"))
+    copy = tmp_path / "notebooks" / "gradients.ipynb"
+    copy.write_bytes(gradients().read_bytes())
+    given = ["-p", "others", "['cat']", "--output", str(tmp_path / "runs")]
+    runs.main([str(copy), "--classes", "face", "house", "--layers", "block2_conv2", *given])
+    page = Page((tmp_path / "runs" / "gradients" / "index.html").read_text("utf-8"))
+    face, house = (thumbnail(cell["images"][0]) for cell in page.cells)
+    assert face.std() > 20 and house.std() > 20
+    assert not np.array_equal(face, house)
+    assert not any("failed" in cell["text"] for cell in page.cells)
