@@ -26,6 +26,7 @@ LAYER = "block2_conv2"  # of those tried, the layer to start with
 GIVEN = "the one given"
 CLASS, CHANNEL = "class score", "channel of the layer"
 PANELS = {"saliency": "Saliency of real images", "baseline": "Simonyan baseline", "made": "From the statistics"}
+SIDE_BY_SIDE = {"flex": "1 1 0%", "min_width": "240px", "max_width": "420px", "margin": "4px"}
 BUTTONS = {
     "run": ("Run", "play", "Make the three views of what is chosen; a run that is under way is replaced"),
     "stop": ("Stop", "stop", "End the run and keep the best so far"),
@@ -160,7 +161,7 @@ class Explorer:
         wrap = {"layout": {"flex_flow": "row wrap"}}
         controls = list(self.controls.values())
         panels = [
-            widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.panels[name]], layout={"margin": "4px"})
+            widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.panels[name]], layout=SIDE_BY_SIDE)
             for name, title in PANELS.items()
         ]
         compare = widgets.VBox([

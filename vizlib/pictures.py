@@ -9,7 +9,7 @@ EMPTY = "background: rgba(128, 128, 128, 0.15); border: 1px dashed rgba(128, 128
 
 
 def figure(images, text, caption="", nearest=None, width=400):
-    """Images, float32 (n, h, w, 3) in [0, 1], as a picture of this width in pixels under a caption: HTML.
+    """Images, float32 (n, h, w, 3) in [0, 1], as a picture above a caption, of up to this width in pixels: HTML.
 
     text: what the picture shows, for those who do not see it. nearest: images that open below on a click.
     """
@@ -19,14 +19,14 @@ def figure(images, text, caption="", nearest=None, width=400):
 
 def empty(text, width=400):
     """The place of a picture that is still to come: HTML."""
-    style = f"{EMPTY} width: {width}px; height: {width // 2}px"
+    style = f"{EMPTY} width: 100%; max-width: {width}px; aspect-ratio: 1"
     box = f"<div role='img' aria-label='{_escaped(text)}' style='{style}'></div>"
     return f"<figure style='margin: 0'>{box}{_caption('')}</figure>"
 
 
 def _image(images, text, width):
     data, alt = b64encode(png(images, width)).decode(), _escaped(text)
-    style = f"width: {width}px; max-width: 100%; image-rendering: pixelated"
+    style = f"width: 100%; max-width: {width}px"
     return f"<img src='data:image/png;base64,{data}' alt='{alt}' title='{alt}' style='{style}'>"
 
 

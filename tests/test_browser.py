@@ -1,0 +1,289 @@
+"""The explorer in a real browser: JupyterLab and Voilà, clicked through by Playwright in Chromium."""
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from base64 import b64decode
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import nbformat
+import numpy as np
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+import vizlib as viz
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is one of the test extras")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None and os.environ.get("CI"):
+    raise RuntimeError("expected Chromium on the PATH, which the tests of the explorer need; received none.")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH (apt install chromium)")
+
+QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+QUIET += ["--disable-component-update", "--disable-quic"]
+NOTEBOOK = next((ROOT / "notebooks").glob("*_explorer.ipynb"))
+FAST = 'steps = 40\nn_images = 60\nclasses = ["face"]\n'  # so that a test does not wait
+LIMIT = 120_000  # milliseconds
+NO_TOKEN = ["--no-browser", "--ServerApp.port_retries=0", "--allow-root"]
+
+
+def serve(command, port, folder):
+    """A server, when it answers."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "JUPYTER_CONFIG_DIR": str(folder)}
+    log = (folder / f"{port}.log").open("w")
+    server = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, stdout=log, stderr=log, env=environment)
+    for _ in range(240):
+        try:
+            urlopen(f"http://localhost:{port}/", timeout=5).close()
+            return server
+        except (URLError, OSError):
+            assert server.poll() is None, (folder / f"{port}.log").read_text()
+            time.sleep(0.25)
+    raise TimeoutError((folder / f"{port}.log").read_text())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A project with the notebook of the explorer, cut after the panel, and a cell that a user adds."""
+    folder = tmp_path_factory.mktemp("project") / "notebooks"
+    folder.mkdir()
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    panel = next(i for i, cell in enumerate(notebook.cells) if "viz.explore(" in cell.source)
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+    code[0].source += "\n" + FAST
+    notebook.cells = [*notebook.cells[: panel + 1], nbformat.v4.new_code_cell("6 * 7")]
+    nbformat.write(notebook, folder / "explorer.ipynb")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
+    free = "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
+    server = serve(["jupyterlab", *NO_TOKEN, "--port=18871", *free], 18871, folder)
+    yield "http://localhost:18871/lab/tree/explorer.ipynb"
+    server.terminate()
+    server.wait(30)
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """The notebook in JupyterLab, all of its cells run, with the panel in view."""
+    page = browser.new_page(viewport={"width": 1600, "height": 1300})
+    page.set_default_timeout(LIMIT)
+    page.goto(lab)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function("window.jupyterapp.serviceManager.sessions.running().next().value?.kernel != null")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    Panel(page).button("Run").wait_for()
+    return page
+
+
+class Panel:
+    """The explorer as its user sees it."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def choose(self, label, value):
+        self.page.get_by_label(label, exact=True).first.select_option(value)
+
+    def button(self, name):
+        return self.page.locator("button.jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$"))
+
+    def wait_for(self, text):
+        self.page.get_by_text(re.compile(text)).first.wait_for()
+
+    def pictures(self):
+        """{panel: pixels} of the pictures that are there."""
+        found = {}
+        for name in ("Saliency of real images", "Simonyan baseline", "From the statistics"):
+            image = self.page.locator(f"figure > img[alt^='{name}']")
+            if image.count():
+                found[name] = np.asarray(decoded(image.first.get_attribute("src")), "float32")
+        return found
+
+    def run(self, **chosen):
+        """Run to the end: the pictures, seconds to the first one, and to the end."""
+        for label, value in chosen.items():
+            self.choose(label, value)
+        begun = time.monotonic()
+        self.button("Run").click()
+        self.page.locator("figure > img").first.wait_for()
+        first = time.monotonic() - begun
+        self.wait_for(r"^Done in \d+\.\d s")
+        return self.pictures(), first, time.monotonic() - begun
+
+
+def decoded(source):
+    return Image.open(io.BytesIO(b64decode(source.partition(",")[2])))
+
+
+def check_pictures(pictures):
+    assert len(pictures) == 3
+    for pixels in pictures.values():
+        assert min(pixels.shape[:2]) > 100 and pixels.std() > 15
+
+
+@pytest.fixture(scope="module")
+def panel(page):
+    return Panel(page)
+
+
+def test_three_panels_fill_and_differ_between_classes(panel, capsys):
+    panel.run()  # collects
+    faces, first, whole = panel.run(layer="block2_conv2")
+    with capsys.disabled():
+        print(f"\nexplorer: {first:.1f} s from Run to the first picture, {whole:.1f} s to the end of 2 × 40 steps")
+    houses, _, _ = panel.run(**{"class": "house"})
+    check_pictures(faces)
+    check_pictures(houses)
+    for name in faces:
+        assert np.abs(faces[name] - houses[name]).mean() > 10, name
+    assert "a judge sees house" in panel.page.locator("figcaption").nth(2).inner_text()
+
+
+def test_the_kernel_answers_while_a_run_goes_on_and_stop_keeps_the_best(panel):
+    page = panel.page
+    page.get_by_text("more", exact=True).last.click()
+    steps = page.get_by_label("steps", exact=True)
+    steps.fill("4000")
+    steps.press("Enter")
+    panel.button("Run").click()
+    page.locator("figure > img[alt^='baseline']").wait_for()
+    bar = page.locator(".widget-hprogress .progress-bar").first
+    width = "e => parseFloat(e.style.width)"
+    before = bar.evaluate(width)
+    cell = page.locator(".jp-CodeCell").last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    cell.locator(".jp-OutputArea-output", has_text="42").wait_for()  # which the user's own cell gives meanwhile
+    assert panel.button("Stop").is_enabled()
+    page.wait_for_function("[e, b] => parseFloat(e.style.width) > b", arg=[bar.element_handle(), before])
+    panel.button("Stop").click()
+    panel.wait_for("^Stopped after .*best so far")
+    assert list(panel.pictures()) == ["Saliency of real images", "Simonyan baseline"]
+    steps.fill("40")
+    steps.press("Enter")
+    pictures, _, _ = panel.run()
+    check_pictures(pictures)
+
+
+def test_again_and_keep(panel):
+    before = panel.pictures()["From the statistics"]
+    panel.button("Again").click()
+    panel.wait_for("^Running")
+    panel.wait_for(r"^Done in")
+    assert np.abs(before - panel.pictures()["From the statistics"]).mean() > 5
+    panel.button("Keep").click()
+    panel.page.locator("figure > img[alt*='seed 1']").wait_for()
+
+
+def test_save_carries_the_recipe(panel, folder, mini):
+    shown = panel.pictures()["From the statistics"]
+    panel.button("Save").click()
+    panel.wait_for("^Saved ")
+    output = folder.parent / "output"
+    path, = output.glob("house-block2_conv2-reconstruct-1.png")
+    assert np.array_equal(np.asarray(Image.open(path), "float32"), shown)
+    (statistics,) = output.glob("statistics-*.h5")
+    again = viz.rerun(path, mini, statistics, progress=False)
+    again.save(output / "again.png")
+    assert np.array_equal(np.asarray(Image.open(output / "again.png")), np.asarray(Image.open(path)))
+
+
+def test_sliders_of_components(panel, capsys):
+    page = panel.page
+    page.get_by_role("tab", name="components").click()
+    image = page.locator("figure > img[alt^='house at block2_conv2']")
+    panel.button("Mean").click()
+    image.wait_for()
+    panel.wait_for("^Done in")
+    mean, begun = np.asarray(decoded(image.get_attribute("src")), "float32"), time.monotonic()
+    slider = page.locator(".widget-slider .noUi-handle").nth(1)
+    slider.focus()
+    for _ in range(2):
+        page.keyboard.press("PageUp")
+    page.locator("figure > img[alt='components, at work']").wait_for()
+    first = time.monotonic() - begun
+    image.wait_for()
+    with capsys.disabled():
+        print(f"\ncomponents: {first:.1f} s from slider to picture, {time.monotonic() - begun:.1f} s in all")
+    assert np.abs(np.asarray(decoded(image.get_attribute("src")), "float32") - mean).mean() > 1
+
+
+def test_what_cannot_be_chosen_says_why_and_pictures_say_what_they_are(panel):
+    page = panel.page
+    page.get_by_role("tab", name="compare").click()
+    panel.choose("method", "olah")
+    weight = page.locator(".widget-slider", has_text="prior weight").first
+    page.wait_for_function("e => e.title.includes('no priors')", arg=weight.element_handle())
+    panel.choose("method", "samples")
+    for picture in page.locator("figure img").all():
+        assert picture.get_attribute("alt")
+
+
+def test_errors_are_told_in_the_panel_which_works_on(panel):
+    network = panel.page.get_by_label("network", exact=True)
+    network.fill("nowhere.keras")
+    network.press("Enter")
+    panel.wait_for("This did not work. expected 'mini', 'vgg16'")
+    pictures, _, _ = panel.run()
+    check_pictures(pictures)
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_captions_can_be_read_in_both_themes(panel, theme):
+    page = panel.page
+    page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{theme: '{theme}'}})")
+    page.wait_for_function("t => document.body.dataset.jpThemeName === t", arg=theme)
+    colours = page.locator("figcaption").nth(1).evaluate(
+        "e => [getComputedStyle(e).color, getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor]"
+    )
+    text, ground = (np.array(re.findall(r"[\d.]+", colour)[:3], float) for colour in colours)
+    assert abs(text.mean() - ground.mean()) > 120, colours
+
+
+def test_the_same_notebook_under_voila(browser, folder):
+    port = 18872
+    server = serve(["voila", "explorer.ipynb", f"--port={port}", "--no-browser"], port, folder)
+    try:
+        page = browser.new_page(viewport={"width": 1600, "height": 1300})
+        page.set_default_timeout(LIMIT)
+        page.goto(f"http://localhost:{port}/")
+        panel = Panel(page)
+        panel.button("Run").wait_for()
+        pictures, _, _ = panel.run()
+        check_pictures(pictures)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_the_index_of_runs_shows_its_thumbnails(browser, tmp_path):
+    """A page as `make runs` writes it, opened as a user opens it."""
+    subprocess.run(
+        [sys.executable, ROOT / "scripts" / "runs.py", next((ROOT / "notebooks").glob("*_gradients.ipynb")),
+         "--classes", "cat", "--layers", "block3_conv3", "--output", tmp_path], check=True, capture_output=True,
+    )  # fmt: skip
+    index = next(Path(tmp_path).rglob("index.html"))
+    page = browser.new_page()
+    page.goto(index.as_uri())
+    image = page.locator("img").first
+    assert image.evaluate("e => e.complete && e.naturalWidth") > 50 and image.get_attribute("alt")
