@@ -164,14 +164,11 @@ class Explorer:
             widgets.VBox([widgets.HTML(f"<b>{title}</b>"), self.panels[name]], layout=SIDE_BY_SIDE)
             for name, title in PANELS.items()
         ]
-        compare = widgets.VBox([
-            widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
-            widgets.HBox(panels, **wrap),
-            self.strip,
-        ])
+        compare = widgets.VBox([widgets.HBox(panels, **wrap), self.strip])
         self.widget = widgets.VBox([
             widgets.HBox(controls[:7], **wrap),
             widgets.Accordion([widgets.HBox(controls[7:], **wrap)], titles=["more"]),
+            widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
             widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
         ])
 
