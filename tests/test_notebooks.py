@@ -15,13 +15,15 @@ from PIL import Image
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURES = {
     "01_gradients": 4,
-    "02_statistics": 4,
+    "02_statistics": 3,
+    "03_sampling": 3,
     "04_reconstruction": 6,
     "05_suppression": 3,
     "06_chain": 5,
     "07_layers": 2,
     "08_realism": 4,
     "09_explorer": 1,
+    "10_own_network": 2,
 }
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
