@@ -1,4 +1,4 @@
-"""The whole path on the embedded network: notebook 8, executed, as a notebook, as a page and as one picture.
+"""The whole path on the embedded network: notebook 9, executed, as a notebook, as a page and as one picture.
 
 Everything goes into output/. Run it through `make demo`, which does the set-up.
 """
@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOK = ROOT / "notebooks" / "8_explorer.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "09_explorer.ipynb"
 OUTPUT = ROOT / "output"
 LIMIT = 1200  # seconds for a cell
 

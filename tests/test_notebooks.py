@@ -14,14 +14,16 @@ from PIL import Image
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIGURES = {
-    "1_gradients": 4,
-    "2_statistics": 4,
-    "3_reconstruction": 6,
-    "4_suppression": 3,
-    "5_chain": 5,
-    "6_layers": 2,
-    "7_realism": 4,
-    "8_explorer": 1,
+    "01_gradients": 4,
+    "02_statistics": 3,
+    "03_sampling": 3,
+    "04_reconstruction": 6,
+    "05_suppression": 3,
+    "06_chain": 5,
+    "07_layers": 2,
+    "08_realism": 4,
+    "09_explorer": 1,
+    "10_own_network": 2,
 }
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -96,5 +98,5 @@ def test_notebook_runs_from_a_clean_kernel(path, folder):
     check_outputs(notebook, FIGURES[path.stem])
     page, _ = HTMLExporter().from_notebook_node(notebook)
     assert page.count("data:image/png;base64,") >= FIGURES[path.stem]
-    if path.stem == "8_explorer":
+    if path.stem == "09_explorer":
         check_picture(folder.parent / "output" / "comparison.png")
