@@ -18,7 +18,8 @@ demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML pag
 CORE := saliency optimize terms views network statistics_image
 
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile --ignore tests/test_browser.py
+	$(PY) -m pytest tests/test_browser.py
 	KERAS_BACKEND=jax $(PY) -m pytest $(CORE:%=tests/test_%.py)
 
 lint: .venv/ready  ## ruff over the code and the notebooks
@@ -30,7 +31,7 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 notebooks: .venv/ready  ## execute the notebooks in place
 	$(PY) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
 
-NOTEBOOK ?= $(wildcard notebooks/*_reconstruction.ipynb)
+NOTEBOOK ?= $(wildcard notebooks/*_explorer.ipynb)
 CLASSES ?= face house
 LAYERS ?= block2_conv2 block3_conv3
 

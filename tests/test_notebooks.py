@@ -80,6 +80,13 @@ def test_parameters_are_plain_values_in_the_first_code_cell(path):
     assert {"class_name", "classes"} & set(values) and {"layer", "layers"} & set(values)
 
 
+@every_notebook
+def test_parameters_are_checked_before_the_work_begins(path):
+    cells = [cell.source for cell in code(nbformat.read(path, as_version=4))]
+    own = path.stem == "10_own_network"  # where layers are those of a network that the notebook makes
+    assert sum("viz.check_parameters(" in cell for cell in (cells if own else cells[1:2])) == 1
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Where the notebooks run: what they write goes into a folder `output` beside it."""
