@@ -308,3 +308,21 @@ def test_imagenet_vgg16_is_preprocess_input_and_the_keras_model(vgg16, monkeypat
     np.testing.assert_allclose(size.features(("block5_pool",))(small)["block5_pool"], expected, rtol=1e-4)
     with pytest.raises(ValueError, match="images of 224 px, which scores is made for; received a size of 40 px"):
         size.scores(small)
+
+
+def test_classes_stand_in_a_text_file_beside_the_model(tiny_cnn, tmp_path):
+    path, names = tmp_path / "model.keras", tmp_path / "model.txt"
+    tiny_cnn.save(path)
+    assert viz.load_network(path).classes == ()
+    names.write_text("house\n\ncat \nfish\n", "utf-8")
+    assert viz.load_network(path).classes == ("house", "cat", "fish")
+    assert viz.load_network(path, classes=["a", "b", "c"]).classes == ("a", "b", "c")
+    names.write_text("house\n", "utf-8")
+    with pytest.raises(ValueError, match="a class name for each of the 3 outputs; received 1"):
+        viz.load_network(path)
+    names.write_bytes(b"\xff\n")
+    with pytest.raises(ValueError, match="class names in UTF-8"):
+        viz.load_network(path)
+    names.write_bytes(b"a\n" * 2**20)
+    with pytest.raises(ValueError, match="at most 1048576 bytes; received 2097152"):
+        viz.load_network(path)

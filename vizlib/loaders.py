@@ -9,6 +9,7 @@ from vizlib.archive import check_archive
 from vizlib.embedded import embedded_file
 from vizlib.network import Network, vgg_preprocess
 
+MAX_NAMES = 2**20  # bytes of class names; those of ImageNet have 20,000
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 
 
@@ -18,7 +19,8 @@ def load_network(source="mini", preprocess=None, classes=None, size=None, dtype=
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16", VGG16 of Simonyan &
         Zisserman 2015 with ImageNet weights through keras.applications; a functional or sequential Keras model; or the
         path of a `.keras` file (checked, then read in Keras's safe mode).
-    preprocess, classes, size, dtype: as in `Network`; "mini" and "vgg16" bring their own preprocessing and classes.
+    preprocess, classes, size, dtype: as in `Network`; "mini" and "vgg16" bring their own preprocessing and classes. The
+        classes of NAME.keras may stand in NAME.txt beside it, one in a line.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong.
@@ -31,7 +33,8 @@ def load_network(source="mini", preprocess=None, classes=None, size=None, dtype=
     if isinstance(source, str) and source == "vgg16":
         return Network(_imagenet_vgg16(), preprocess or vgg_preprocess, classes or imagenet_classes(), size, dtype)
     if isinstance(source, (str, os.PathLike)):
-        source = _read_model(Path(source))
+        path = Path(source)
+        source, classes = _read_model(path), classes or _read_classes(path.with_suffix(".txt"))
     return Network(source, preprocess, classes or (), size, dtype)
 
 
@@ -55,6 +58,17 @@ def _read_model(path):
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # of zip, JSON, HDF5 and of all that Keras makes of a config: a file can do no worse
         raise ValueError(f"expected a .keras model that Keras reads in safe mode; {path} gave: {error}") from error
+
+
+def _read_classes(path):
+    if not path.is_file():
+        return ()
+    if path.stat().st_size > MAX_NAMES:
+        raise ValueError(f"expected class names, at most {MAX_NAMES} bytes; received {path.stat().st_size} in {path}.")
+    try:
+        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected class names in UTF-8, one in a line; received {path}: {error}.") from error
 
 
 def _imagenet_vgg16():
