@@ -40,7 +40,7 @@ def compare_class(
     method="samples",
     rule="guided",
     n=4,
-    steps=160,
+    steps=100,
     seed=0,
     prior_weight=1.0,
     watch=None,

@@ -81,7 +81,7 @@ class Explorer:
             "prior_weight": widgets.FloatSlider(value=1, min=0, max=4, step=0.25, **wide),
             "seed": widgets.BoundedIntText(max=2**31 - 1, **wide),
             "n": widgets.BoundedIntText(value=4, min=1, max=self.n_images, **wide),
-            "steps": widgets.BoundedIntText(value=160, min=1, max=4096, **wide),
+            "steps": widgets.BoundedIntText(value=100, min=1, max=4096, **wide),
             "rule": widgets.Dropdown(options=list(RULES), value="guided", **wide),
         }
         names = {"class_name": "class", "prior_weight": "prior weight", "n": "samples", "rule": "saliency"}
