@@ -154,7 +154,8 @@ class Explorer:
             self.buttons[name].on_click(lambda button, name=name: getattr(self, name)())
         self.buttons["run"].button_style = "primary"
         self._allow(running=False)
-        self.bar, self.status = widgets.IntProgress(max=100, layout={"width": "12em"}), widgets.HTML()
+        self.bar = widgets.IntProgress(max=100, layout={"width": "16em"}, style={"description_width": "7em"})
+        self.status = widgets.HTML()
         self.panels = {name: widgets.HTML(empty(f"{title}: to come")) for name, title in PANELS.items()}
         self.panels["components"] = self._components.picture
         self.strip = widgets.HBox(layout={"flex_flow": "row wrap"})
