@@ -18,7 +18,7 @@ demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML pag
 CORE := saliency optimize terms views network statistics_image
 
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
-	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
+	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
 	KERAS_BACKEND=jax $(PY) -m pytest $(CORE:%=tests/test_%.py)
 

@@ -87,7 +87,7 @@ def test_parameters_are_checked_before_the_work_begins(path):
     assert sum("viz.check_parameters(" in cell for cell in (cells if own else cells[1:2])) == 1
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def folder(tmp_path_factory):
     """Where the notebooks run: what they write goes into a folder `output` beside it."""
     folder = tmp_path_factory.mktemp("project") / "notebooks"
@@ -95,15 +95,26 @@ def folder(tmp_path_factory):
     return folder
 
 
-@every_notebook
-def test_notebook_runs_from_a_clean_kernel(path, folder):
-    notebook = nbformat.read(path, as_version=4)
-    for cell in code(notebook):
-        cell.outputs, cell.execution_count = [], None
-    place = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
-    check_outputs(notebook, FIGURES[path.stem])
-    page, _ = HTMLExporter().from_notebook_node(notebook)
-    assert page.count("data:image/png;base64,") >= FIGURES[path.stem]
-    if path.stem == "09_explorer":
-        check_picture(folder.parent / "output" / "comparison.png")
+class FromACleanKernel:
+    def test_it_runs(self, path, folder):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in code(notebook):
+            cell.outputs, cell.execution_count = [], None
+        place = {"metadata": {"path": str(folder)}}
+        NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
+        check_outputs(notebook, FIGURES[path.stem])
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        assert page.count("data:image/png;base64,") >= FIGURES[path.stem]
+        if path.stem == "09_explorer":
+            check_picture(folder.parent / "output" / "comparison.png")
+
+
+# Two classes, for two processes.
+@pytest.mark.parametrize("path", NOTEBOOKS[::2], ids=lambda path: path.stem)
+class TestOddNotebooks(FromACleanKernel):
+    pass
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1::2], ids=lambda path: path.stem)
+class TestEvenNotebooks(FromACleanKernel):
+    pass
