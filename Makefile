@@ -20,7 +20,7 @@ CORE := saliency optimize terms views network statistics_image
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
 	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
-	KERAS_BACKEND=jax $(PY) -m pytest $(CORE:%=tests/test_%.py)
+	KERAS_BACKEND=jax $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
 
 lint: .venv/ready  ## ruff over the code and the notebooks
 	$(PY) -m ruff check .

@@ -21,7 +21,7 @@ class Components:
     """
 
     def __init__(self, start):
-        self._start, self.result, self._made = start, None, None
+        self._start, self.result, self._made, self._models = start, None, None, ()
         slider = {"min": -3, "max": 3, "step": 0.1, "continuous_update": False, "readout_format": "+.1f"}
         self.sliders = [
             widgets.FloatSlider(description=f"component {i + 1}", style={"description_width": "7em"}, **slider)
@@ -54,17 +54,20 @@ class Components:
 
     def _show(self, net, store, watch, settings):
         class_name, layer = settings["class_name"], settings["layer"]
-        model = store.model(class_name, layer, "PCAGaussian")
-        deviations = np.sqrt(model.explained_variance_[: min(SLIDERS, model.n_components_)])
-        places = np.array([[control.value for control in self.sliders]])[:, : len(deviations)]
         made = net.fingerprint, class_name, layer
         start = self.result.variables if self._made == made else None
+        if start is None:
+            self._made = None  # until there is an image of these models
+            self._models = store.model(class_name, layer, "PCAGaussian"), store.model(class_name, IMAGE)
+        model, statistics = self._models
+        deviations = np.sqrt(model.explained_variance_[: min(SLIDERS, model.n_components_)])
+        places = np.array([[control.value for control in self.sliders]])[:, : len(deviations)]
         steps = FIRST if start is None else NEXT
         self.result = reconstruct(
             net,
             model.inverse_transform(places * deviations),
             layer,
-            store.model(class_name, IMAGE),
+            statistics,
             settings["prior_weight"],
             steps,
             start=start,

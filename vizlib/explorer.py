@@ -278,7 +278,9 @@ class Explorer:
         self.status.value = html.escape(f"This did not work. {kind}{error}")
 
     def _collect(self, store, watch, settings):
-        class_name, layer = settings["class_name"], settings["layer"]
+        class_name, layers = settings["class_name"], [settings["layer"], *self.net.finer_layers(settings["layer"])]
+        if class_name in store.classes and {IMAGE, *layers} <= store.collected(class_name).keys():
+            return
         try:
             images = store.activations(class_name, IMAGE)
         except ValueError:  # not there, or not whole, which collect() mends if it gets the same images
@@ -286,7 +288,7 @@ class Explorer:
             watch("saliency", 0.0, first)
             images = load_images(self.source, class_name, self.n_images, size=self.net.image_size)
         net = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
-        collect(net, images, class_name, [layer, *self.net.finer_layers(layer)], store, progress=False)
+        collect(net, images, class_name, layers, store, progress=False)
 
     def _compare(self, net, store, watch, settings):
         settings = dict(settings)
