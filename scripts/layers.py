@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, options, table, write
+from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, kept, options, table, write
 
 import vizlib as viz
 from vizlib.realism import compare
@@ -35,29 +35,33 @@ COLUMNS = {
 }
 
 
+def asked(world, class_name, given):
+    """What `vizlib.sweep` finds of one class from its own store: {layer: its samples}, and their measures."""
+    fresh = world.images(class_name, 50, INVERTED)
+    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "statistics.h5")) as store:
+        images = world.images(class_name, world.training, TRAINING)
+        viz.collect(world.net, images, class_name, LAYERS, store, progress=False)
+        answer = viz.sweep(world.net, store, class_name, LAYERS, fresh, given.n, given.steps, TRAINING, *world.sampler)
+    measures = np.array([answer[layer][: len(MEASURES)] for layer in LAYERS], "float64")
+    return {layer: answer[layer].samples for layer in LAYERS} | {"measures": measures}
+
+
 def main():
     world, given = options(__doc__, (8, 8))
     sampler, temperature = world.sampler
-    name, answers, training, real = f"{world.name}layers", {}, [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for class_name in world.classes:
-            training.append(world.images(class_name, world.training, TRAINING))
-            real.append(world.images(class_name, given.n, HELD_OUT))
-            fresh = world.images(class_name, 50, INVERTED)
-            with viz.StatsStore(Path(folder, f"{class_name}.h5")) as store:
-                viz.collect(world.net, training[-1], class_name, LAYERS, store, progress=False)
-                answers[class_name] = viz.sweep(
-                    world.net, store, class_name, LAYERS, fresh, given.n, given.steps, TRAINING, sampler, temperature
-                )
-            store.path.unlink()
-            print(f"{class_name}: done", flush=True)
+    name = f"{world.name}layers"
+    answers = [
+        kept(name, class_name, given, lambda class_name=class_name: asked(world, class_name, given))
+        for class_name in world.classes
+    ]
 
-    samples = {layer: np.concatenate([answer[layer].samples for answer in answers.values()]) for layer in LAYERS}
+    samples = {layer: np.concatenate([answer[layer] for answer in answers]) for layer in LAYERS}
     judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
-    labels, real = np.repeat(world.classes, given.n), np.concatenate(real)
-    frame = compare(samples, real, labels, judges, np.concatenate(training))
-    told = [pd.DataFrame({layer: answer[layer][: len(MEASURES)] for layer in LAYERS}) for answer in answers.values()]
-    frame = frame.join(pd.DataFrame((sum(told).astype(float) / len(told)).T.to_numpy(), LAYERS, MEASURES))
+    real = np.concatenate([world.images(class_name, given.n, HELD_OUT) for class_name in world.classes])
+    training = np.concatenate([world.images(class_name, world.training, TRAINING) for class_name in world.classes])
+    frame = compare(samples, real, np.repeat(world.classes, given.n), judges, training)
+    measures = np.mean([answer["measures"] for answer in answers], axis=0)
+    frame = frame.join(pd.DataFrame(measures, LAYERS, MEASURES))
     print(frame.to_string())
 
     frame.to_csv(DOCS / f"{name}.csv")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, options, table, write
+from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, kept, options, table, write
 
 import vizlib as viz
 from vizlib.realism import compare
@@ -26,7 +26,6 @@ SAMPLERS = {  # of one layer alone: class and temperature
         "mix of three real": ("BootstrapMix", 1),
     },
     "photo-": {
-        "Gaussian of neighbours": ("LocalGaussian", 1),
         "Gaussian of neighbours, temperature 1.3": ("LocalGaussian", 1.3),
         "PCA Gaussian": ("PCAGaussian", 1),
         "mix of three real": ("BootstrapMix", 1),
@@ -80,23 +79,24 @@ def images_of(world, layers, store, class_name, n, steps, seed=TRAINING):
     }
 
 
+def measured(world, layers, class_name, given):
+    """`images_of` one class, from its own store."""
+    images, others = world.images(class_name, world.training, TRAINING), layers[1:] or [DEEPER]
+    keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
+    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "statistics.h5")) as store:
+        viz.collect(world.net, images, class_name, others, store, progress=False)
+        viz.collect(world.net, images, class_name, layers[:1], store, keep, progress=False)
+        return images_of(world, layers, store, class_name, given.n, given.steps)
+
+
 def main():
     world, given = options(__doc__, (16, 8))
-    layer, name, pictures, training = LAYER[world.name], f"{world.name}realism", {}, []
+    layer, name, pictures = LAYER[world.name], f"{world.name}realism", {}
     layers = [layer, *world.net.finer_layers(layer)] if world.public else [layer]
-    others = layers[1:] if world.public else [DEEPER]
-    with tempfile.TemporaryDirectory() as folder:
-        for class_name in world.classes:
-            images = world.images(class_name, world.training, TRAINING)
-            training.append(images)
-            keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
-            with viz.StatsStore(Path(folder, f"{class_name}.h5")) as store:
-                viz.collect(world.net, images, class_name, others, store, progress=False)
-                viz.collect(world.net, images, class_name, layers[:1], store, keep, progress=False)
-                for method, made in images_of(world, layers, store, class_name, given.n, given.steps).items():
-                    pictures.setdefault(method, []).append(made)
-            store.path.unlink()
-            print(f"{class_name}: done", flush=True)
+    for class_name in world.classes:
+        made = kept(name, class_name, given, lambda class_name=class_name: measured(world, layers, class_name, given))
+        for method, images in made.items():
+            pictures.setdefault(method, []).append(images)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
     labels = np.repeat(world.classes, given.n)
@@ -105,7 +105,8 @@ def main():
     rows = {method: images[shown] for method, images in methods.items() if method not in hidden}
     real = methods.pop("real images")
     judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
-    frame = compare(methods, real, labels, judges, np.concatenate(training)).rename(index={"real": "real images"})
+    training = np.concatenate([world.images(class_name, world.training, TRAINING) for class_name in world.classes])
+    frame = compare(methods, real, labels, judges, training).rename(index={"real": "real images"})
     print(frame.to_string())
 
     frame.to_csv(DOCS / f"{name}.csv")

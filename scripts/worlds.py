@@ -5,6 +5,7 @@ A folder of photographs holds `photos/train` and `photos/val`, class folders of 
 """
 
 import argparse
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ import vizlib as viz
 from vizlib.network import Network, vgg_preprocess
 from vizlib.realism import ClassJudge, PartJudge
 
-DOCS, README = (Path(__file__).resolve().parent.parent / name for name in ("docs", "README.md"))
+ROOT = Path(__file__).resolve().parent.parent
+DOCS, README = ROOT / "docs", ROOT / "README.md"
 # Which images, none of which any setting of the library was chosen on: those collected, those that rows of a table are
 # of, those that are inverted, those that distances are taken to.
 TRAINING, HELD_OUT, INVERTED, REFERENCE = range(20, 24)
@@ -77,6 +79,27 @@ def options(description, n):
     world = photographs(given.photographs) if given.photographs else partworld()
     given.n = given.n or n[not world.public]
     return world._replace(classes=tuple(given.classes or world.classes)), given
+
+
+def kept(experiment, class_name, given, make):
+    """What make() gives, {name: array}, of one class; in output/kept, so that a run that was cut off goes on there.
+
+    Other code of the library or the scripts, or other settings, make it anew.
+    """
+    code = b"".join(
+        path.read_bytes() for folder in ("vizlib", "scripts") for path in sorted((ROOT / folder).glob("*.py"))
+    )
+    state = hashlib.sha256(code + repr((given.n, given.steps)).encode()).hexdigest()[:12]
+    path = ROOT / "output" / "kept" / f"{experiment}-{state}" / f"{class_name}.npz"
+    if not path.exists():
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_suffix(".partial").open("wb") as file:
+            np.savez(file, **made)
+        path.with_suffix(".partial").replace(path)
+    with np.load(path, allow_pickle=False) as file:
+        print(f"{class_name}: done", flush=True)
+        return dict(file)
 
 
 def write(name, text, path=README):
