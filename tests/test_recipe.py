@@ -36,6 +36,7 @@ def methods(net, store):
     return {
         "simonyan": viz.simonyan(net, "cat", tuned=False, **rest),
         "olah": viz.olah(net, "fish", **rest),
+        "maco": viz.maco(net, (LAYER, 1), store.activations("cat", "image"), **rest),
         "reconstruct": reconstructed(net, store),
         "suppress": viz.suppress(net, "cat", store, **rest),
         "chain": viz.chain(net, "cat", store, [LAYER, "conv1"], temperature=0.7, **rest),
@@ -143,6 +144,15 @@ def test_arrays_of_the_callers_own_are_asked_for_and_compared(net, store):
         viz.rerun(result.provenance, net, store, targets=targets + 1)
     again = viz.rerun(result.provenance, net, progress=False, targets=targets)
     np.testing.assert_array_equal(again.images, result.images)
+
+
+def test_images_that_the_store_does_not_keep_are_asked_for(net, store):
+    images = viz.load_images("partworld", "fish", 4, size=6)
+    made = viz.maco(net, "cat", images, n=1, steps=2, progress=False)
+    with pytest.raises(ValueError, match="expected images=…"):
+        viz.rerun(made.provenance, net, store)
+    again = viz.rerun(made.provenance, net, store, progress=False, images=images)
+    np.testing.assert_array_equal(again.images, made.images)
 
 
 def test_images_that_differ_are_told_with_the_versions_that_do(net, store):

@@ -17,7 +17,7 @@ from PIL import Image
 from vizlib import __version__, layout
 from vizlib.images import save_image, to_uint8
 from vizlib.plots import enlarged
-from vizlib.store import Draw, StatsStore
+from vizlib.store import IMAGE, Draw, StatsStore
 
 KEY = "vizlib"  # of the text in a PNG
 HOMES = dict.fromkeys(("reconstruct", "suppress", "chain", "walk"), "methods")
@@ -88,7 +88,7 @@ def rerun(source, net=None, store=None, progress=True, **given):
 
     source: a recipe, or the path of a PNG that carries one. net: the `Network`; the embedded one if None. store: the
     `StatsStore` that it drew from, or its path. given: arguments that were arrays of the caller's own, of which a
-    recipe has only hashes.
+    recipe has only hashes; images that the store keeps need not be given.
 
     Raises ValueError, which says what differs, for another network, other statistics or other arrays. Warns, saying
     which versions differ, if the images are not the same to the last bit.
@@ -153,12 +153,12 @@ def _found(name, told, store, class_name, given):
         return told
     (kind, facts), = told.items()
     if kind == "arrays":
-        if name not in given:
+        value = given[name] if name in given else _kept(store, told)
+        if value is None:
             raise ValueError(f"expected {name}=…, arrays that the recipe has only hashes of; received none.")
-        received = _told(given[name], class_name)
-        if received != told:
+        if _told(value, class_name) != told:
             raise ValueError(f"expected the arrays {name} that the recipe was made with; received others.")
-        return given[name]
+        return value
     if store is None:
         raise ValueError(f"expected store=…, a file of the statistics that the recipe names; received {store!r}.")
     if kind == "store":
@@ -170,6 +170,12 @@ def _found(name, told, store, class_name, given):
         return model
     _check_entries(store, facts["class_name"], facts["entries"])
     return store.sample(**{name: x for name, x in facts.items() if name != "entries"})
+
+
+def _kept(store, told):
+    """The images of a class that a recipe tells of, if the store keeps them."""
+    classes = [name for name in store.classes if IMAGE in store.layers(name)] if store else ()
+    return next((images for name in classes if _told(images := store.activations(name, IMAGE), name) == told), None)
 
 
 def _checked(made):

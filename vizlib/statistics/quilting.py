@@ -112,12 +112,16 @@ def _nearest_patches(draw, sources):
     height, width = draw.shape[:2]
     reach = max(1, height // 16)
     around = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    half = np.einsum("mhwc,mhwc->mhw", around, around) / 2
     least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
     for down, right in _square(reach):
-        apart = around[:, reach + down :, reach + right :][:, :height, :width] - draw
-        apart = uniform_filter(np.einsum("mhwc,mhwc->mhw", apart, apart), (0, *[_side(height)] * 2), mode="nearest")
-        nearer = apart.min(axis=0) < least
-        least[nearer] = apart.min(axis=0)[nearer]
+        rows, columns = slice(reach + down, reach + down + height), slice(reach + right, reach + right + width)
+        # half the squared distance, but for what is the same of all sources
+        apart = half[:, rows, columns] - np.einsum("mhwc,hwc->mhw", around[:, rows, columns], draw)
+        apart = uniform_filter(apart, (0, *[_side(height)] * 2), mode="nearest")
+        nearest = apart.min(axis=0)
+        nearer = nearest < least
+        least[nearer] = nearest[nearer]
         found[0][nearer] = apart.argmin(axis=0)[nearer]
         found[1:, nearer] = np.array([down, right])[:, None]
     return found
