@@ -1,6 +1,6 @@
 """A notebook executed once for each class and layer, and one page that shows all of these runs.
 
-What the notebook calls `class_name` or `classes`, and `layer` or `layers`, is set for each run; a list gets one name.
+What the notebook calls `class_name` and `layer` is set for each run.
 OUTPUT/NOTEBOOK/CLASS/LAYER.ipynb is the executed notebook, .html beside it the same as a page, and
 OUTPUT/NOTEBOOK/index.html shows all runs. A run is done when its .ipynb is there, and is not done again while notebook,
 parameters and version of vizlib are the same. One that fails leaves LAYER.part.ipynb, and the others go on.
@@ -31,6 +31,7 @@ from vizlib.parameters import check_names
 
 # On paper, nbconvert's own style cuts no figure in two, but long lines of code at the margin.
 PRINT = "<style>@media print { pre { white-space: pre-wrap !important; overflow-wrap: anywhere; } }</style>"
+SWEPT = "class_name", "layer"
 OUTPUT = Path(__file__).resolve().parent.parent / "output" / "runs"
 
 
@@ -54,20 +55,15 @@ class Run(NamedTuple):
 def plan(notebook, classes, layers, given, folder):
     """The `Run` of each class and layer. Raises ValueError for parameters that the notebook does not have."""
     declared = papermill.inspect_notebook(str(notebook))
-    swept = []
-    for names in ("class_name", "classes"), ("layer", "layers"):
-        swept += [name for name in names if name in declared][:1]
-        if not set(names) & set(declared):
-            raise ValueError(f"expected a notebook with the parameter {' or '.join(names)}; {notebook} has none.")
-    free = [name for name in declared if name not in swept]
+    if lacking := [name for name in SWEPT if name not in declared]:
+        raise ValueError(f"expected a notebook with the parameter {' and '.join(lacking)}; {notebook} has none.")
+    free = [name for name in declared if name not in SWEPT]
     if wrong := [repr(name) for name in given if name not in free]:
         raise ValueError(f"expected parameters out of {', '.join(free)}; received {', '.join(wrong)}.")
     runs = []
     for names in product(dict.fromkeys(classes), dict.fromkeys(layers)):
-        set_here = zip(swept, names, strict=True)
-        values = {key: [name] if key in ("classes", "layers") else name for key, name in set_here}
         place = Path(*(quote(name, safe="") for name in names))  # a layer base/conv is a file, in no folder base
-        runs.append(Run(*names, {**given, **values}, folder / f"{place}.ipynb"))
+        runs.append(Run(*names, given | dict(zip(SWEPT, names, strict=True)), folder / f"{place}.ipynb"))
     return runs
 
 

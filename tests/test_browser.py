@@ -34,7 +34,7 @@ FORGET = """() => {
     document.querySelectorAll("figure > img").forEach(e => e.remove());
     document.querySelectorAll(".widget-html-content").forEach(e => /^Done/.test(e.innerText) && e.replaceChildren())
 }"""
-FAST = 'steps = 40\nn_images = 60\nclasses = ["face"]\n'  # so that a test does not wait
+FAST = 'steps = 40\nn_images = 60\nclass_name, others = "face", []\n'  # so that a test does not wait
 LIMIT = 60_000  # milliseconds
 NO_TOKEN = ["--no-browser", "--ServerApp.port_retries=0", "--allow-root"]
 

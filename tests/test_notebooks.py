@@ -77,7 +77,7 @@ def test_parameters_are_plain_values_in_the_first_code_cell(path):
     assert not any("parameters" in cell.metadata.get("tags", ()) for cell in others)
     values = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(first.source).body}
     assert values["network"] == "mini"
-    assert {"class_name", "classes"} & set(values) and {"layer", "layers"} & set(values)
+    assert {"class_name", "layer"} <= set(values)
 
 
 @every_notebook

@@ -28,12 +28,12 @@ def photographs(tmp_path):
 
 def test_known_names_pass(mini, net, photographs):
     check_names({"class_name": "cat", "others": ["fish"], "layer": "block2_conv2", "steps": 3}, mini, "partworld")
-    check_names({"classes": ("face", "train"), "layers": ["block1_conv1", "scores"]}, mini, "partworld")
-    check_names({"classes": ["ant", "bee"], "layer": "conv2", "others": []}, net, photographs)
+    check_names({"others": ("face", "train"), "layers": ["block1_conv1", "scores"]}, mini, "partworld")
+    check_names({"others": ["ant", "bee"], "layer": "conv2"}, net, photographs)
     check_names({}, mini, "partworld")
 
 
-@pytest.mark.parametrize("parameter", ["class_name", "classes", "others"])
+@pytest.mark.parametrize("parameter", ["class_name", "others"])
 def test_an_unknown_class_is_an_error_that_lists_the_classes(parameter, mini):
     value = "dog" if parameter == "class_name" else ["cat", "dog"]
     listed = f"'partworld' ({', '.join(partworld.CLASSES)})"
@@ -81,7 +81,7 @@ def test_an_unknown_layer_is_an_error_that_lists_the_layers(values, net):
 
 @pytest.mark.parametrize(
     "values",
-    [{"classes": "face"}, {"class_name": ["face"]}, {"layers": "conv1"}, {"layer": 1}, {"others": [1]}],
+    [{"others": "face"}, {"class_name": ["face"]}, {"layers": "conv1"}, {"layer": 1}, {"others": [1]}],
 )
 def test_one_name_is_no_list_and_a_list_no_name(values, net):
     ((parameter, value),) = values.items()

@@ -22,7 +22,7 @@ from pathlib import Path
 from IPython.display import Image, display
 
 with open("ran.txt", "a") as file:
-    print(class_name, layers, n, file=file)
+    print(class_name, layer, n, file=file)
 while Path("wait").exists():
     time.sleep(0.05)
 if class_name == "bad":
@@ -78,7 +78,7 @@ def runs(monkeypatch):
 
 @pytest.fixture
 def notebook(tmp_path):
-    cells = [nbformat.v4.new_code_cell(cell) for cell in ('class_name = "red"\nlayers = ["a"]\nn = 1', SETUP, FIGURES)]
+    cells = [nbformat.v4.new_code_cell(cell) for cell in ('class_name = "red"\nlayer = "a"\nn = 1', SETUP, FIGURES)]
     cells[0].metadata.tags = ["parameters"]
     whole = nbformat.v4.new_notebook(cells=cells)
     whole.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -109,7 +109,7 @@ def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(
     folder = notebook.parents[1] / "tiny"
     sweep = arguments(notebook, ["red", "blue"], ["a", "b/c"])
     runs.main(sweep)
-    assert ran(notebook) == ["red ['a'] 1", "red ['b/c'] 1", "blue ['a'] 1", "blue ['b/c'] 1"]
+    assert ran(notebook) == ["red a 1", "red b/c 1", "blue a 1", "blue b/c 1"]
 
     page = Page((folder / "index.html").read_text("utf-8"))
     assert [head["text"] for head in page.heads] == ["class", "a", "b/c", "red", "blue"]
@@ -134,7 +134,7 @@ def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(
 
     few = arguments(notebook, ["red"])
     runs.main(few)
-    assert ran(notebook) == ["red ['a'] 1"]
+    assert ran(notebook) == ["red a 1"]
     changed = nbformat.read(notebook, as_version=4)
     changed.cells[-1].outputs = [nbformat.v4.new_output("stream", text="an output is no source")]
     nbformat.write(changed, notebook)
@@ -164,7 +164,7 @@ def test_a_failed_run_is_shown_as_such_and_the_others_go_on(runs, notebook, caps
     ran(notebook)
     with pytest.raises(SystemExit):
         runs.main(arguments(notebook, ["bad", "green"]))
-    assert ran(notebook) == ["bad ['a'] 1"]
+    assert ran(notebook) == ["bad a 1"]
 
 
 def test_a_killed_run_is_run_again(runs, notebook):
@@ -174,7 +174,7 @@ def test_a_killed_run_is_run_again(runs, notebook):
     again = arguments(notebook, ["red"], ["a"], "-p", "n", "2")
     process = subprocess.Popen([sys.executable, ROOT / "scripts" / "runs.py", *again], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while ran(notebook) != ["red ['a'] 2"]:
+    while ran(notebook) != ["red a 2"]:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()
@@ -182,7 +182,7 @@ def test_a_killed_run_is_run_again(runs, notebook):
     assert [path.name for path in folder.rglob("a.*")] == ["a.part.ipynb"]  # neither that of n = 1 nor a page
     wait.unlink()
     runs.main(again)
-    assert ran(notebook) == ["red ['a'] 2"]
+    assert ran(notebook) == ["red a 2"]
     assert sorted(path.name for path in folder.rglob("a.*")) == ["a.html", "a.ipynb"]
 
 
@@ -190,7 +190,7 @@ def test_a_killed_run_is_run_again(runs, notebook):
     ("more", "message"),
     [
         (["-p", "m", "2"], "expected parameters out of n; received 'm'."),
-        (["-p", "layers", "['a']"], "expected parameters out of n; received 'layers'."),
+        (["-p", "layer", "b"], "expected parameters out of n; received 'layer'."),
     ],
 )
 def test_unknown_parameters_are_refused_before_anything_runs(runs, notebook, capsys, more, message):
@@ -206,7 +206,7 @@ def test_a_notebook_without_classes_or_layers_is_refused(runs, notebook, capsys)
     nbformat.write(whole, notebook)
     with pytest.raises(SystemExit):
         runs.main(arguments(notebook, ["red"]))
-    assert "expected a notebook with the parameter layer or layers; " in capsys.readouterr().err
+    assert "expected a notebook with the parameter layer; " in capsys.readouterr().err
     with pytest.raises(SystemExit):
         runs.main(arguments(notebook.with_name("none.ipynb"), ["red"]))
     assert "found no file" in capsys.readouterr().err

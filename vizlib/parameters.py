@@ -16,7 +16,7 @@ def check_parameters(net, source):
 
     net: a `Network`. source: as `load_images` takes it.
 
-    Where the notebook has them, `class_name`, `classes` and `others` must be classes of the source, and of the network
+    Where the notebook has them, `class_name` and `others` must be classes of the source, and of the network
     if it names its classes; `layer` and `layers` must be layers of the network. What papermill was given must be among
     the parameters of the notebook: papermill itself only warns.
 
@@ -46,7 +46,7 @@ def check_names(parameters, net, source):
     known = {repr(source): class_names(source)}
     if net.classes:
         known["the network"] = net.classes
-    for parameter in ("class_name", "classes", "others"):
+    for parameter in ("class_name", "others"):
         for name in _names(parameters, parameter):
             for whose, classes in known.items():
                 if name not in classes:
