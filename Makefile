@@ -15,12 +15,14 @@ help:  ## this list
 demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML page and PNG in output/
 	$(PY) scripts/demo.py
 
+# Two processes side by side, of one thread each: with a thread for each core in both, most of the time goes into waiting.
+SERIAL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 CORE := saliency optimize terms views network statistics_image
 
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
-	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
+	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
-	KERAS_BACKEND=jax $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+	$(SERIAL) KERAS_BACKEND=jax $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
 
 lint: .venv/ready  ## ruff over the code and the notebooks
 	$(PY) -m ruff check .
