@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
-from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -283,12 +282,20 @@ def test_the_same_notebook_under_voila(browser, folder):
 
 def test_the_index_of_runs_shows_its_thumbnails(browser, tmp_path):
     """A page as `make runs` writes it, opened as a user opens it."""
+    draw = "from PIL import Image\nImage.new('RGB', (400, 300), class_name)"
+    cells = [nbformat.v4.new_code_cell(cell) for cell in ('class_name = "red"\nlayer = "a"', draw)]
+    cells[0].metadata.tags = ["parameters"]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "runs.py", next((ROOT / "notebooks").glob("*_gradients.ipynb")),
-         "--classes", "cat", "--layers", "block3_conv3", "--output", tmp_path], check=True, capture_output=True,
+        [sys.executable, ROOT / "scripts" / "runs.py", tmp_path / "tiny.ipynb", "--classes", "red", "blue",
+         "--layers", "a", "--output", tmp_path], check=True, capture_output=True,
     )  # fmt: skip
-    index = next(Path(tmp_path).rglob("index.html"))
     page = browser.new_page()
-    page.goto(index.as_uri())
-    image = page.locator("img").first
-    assert image.evaluate("e => e.complete && e.naturalWidth") > 50 and image.get_attribute("alt")
+    page.goto((tmp_path / "tiny" / "index.html").as_uri())
+    for name in ("red", "blue"):
+        image = page.locator(f"img[alt^='{name} at a']")
+        assert image.evaluate("e => e.complete && e.naturalWidth") > 50
+        corner = np.asarray(decoded(image.get_attribute("src")).convert("RGB"))[2, 2]
+        assert tuple(corner) == {"red": (255, 0, 0), "blue": (0, 0, 255)}[name]
