@@ -22,7 +22,7 @@ CORE := saliency optimize terms views network statistics_image
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
 	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
-	$(SERIAL) KERAS_BACKEND=jax $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+	$(SERIAL) KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
 
 lint: .venv/ready  ## ruff over the code and the notebooks
 	$(PY) -m ruff check .
