@@ -115,7 +115,7 @@ def test_layers_are_drawn_to_belong_together(mini, store):
     upper, lower = (store.model("cat", layer) for layer in layers)
     np.testing.assert_array_equal(drawn["block3_conv3"], upper.sample(2, 3))
     upper.rectify = False
-    below = [QuiltedPair(lower, upper).below(value) for value in upper.sample(2, 3)]
+    below = QuiltedPair(lower, upper).below(upper.sample(2, 3))
     np.testing.assert_array_equal(drawn["block2_conv2"], np.maximum(below, 0))
 
 

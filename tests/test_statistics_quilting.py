@@ -112,20 +112,19 @@ def pair(seed, n=30):
 
 def test_below_a_real_activation_is_what_went_with_it():
     upper, lower, model = pair(0)
-    for i in range(5):
-        np.testing.assert_allclose(model.below(upper[i]), lower[i], atol=1e-4)
+    np.testing.assert_allclose(model.below(upper[:5]), lower[:5], atol=1e-4)
 
 
 def test_below_two_halves_are_the_halves_that_went_with_them():
     upper, lower, model = pair(1)
-    below = model.below(np.concatenate([upper[4, :, :4], upper[9, :, 4:]], axis=1))
+    below = model.below(np.concatenate([upper[[4], :, :4], upper[[9], :, 4:]], axis=2))[0]
     np.testing.assert_allclose(below[:, :4], lower[4, :, :4], atol=1e-4)
     np.testing.assert_allclose(below[:, -4:], lower[9, :, -4:], atol=1e-4)
 
 
 def test_below_what_has_moved_is_what_has_moved_twice_as_far():
     upper, lower, model = pair(2, n=16)
-    below = model.below(np.roll(upper[7], 1, axis=1))
+    below = model.below(np.roll(upper[[7]], 1, axis=2))[0]
     np.testing.assert_allclose(below[4:-4, 6:-4], lower[7, 4:-4, 4:-6], atol=1e-4)
 
 
@@ -136,4 +135,4 @@ def test_a_pair_of_layers_that_do_not_fit_is_refused():
     with pytest.raises(ValueError, match="expected layers with positions; received"):
         QuiltedPair(PCA().fit(lower), PCA().fit(upper.reshape(30, -1)))
     with pytest.raises(ValueError, match="expected activations of shape"):
-        model.below(upper[0, :4])
+        model.below(upper[:1, :4])

@@ -159,7 +159,7 @@ class StatsStore(AbstractContextManager):
             if above is None:
                 values = model.sample(n, seed, temperature)
             elif {len(model.shape_), len(above.shape_)} == {3}:
-                values = np.stack([statistics.QuiltedPair(model, above).below(value) for value in values])
+                values = statistics.QuiltedPair(model, above).below(values)
             else:
                 pair = statistics.LayerPair(model, above)
                 draws = (pair.sample_given(v, 1, [seed, i, j], temperature) for j, v in enumerate(values))

@@ -77,12 +77,16 @@ class QuiltedPair:
         self.lower, self.upper = lower, upper
 
     def below(self, upper):
-        """The lower activation, float32 (*lower.shape_), under an upper one, float (*upper.shape_).
+        """The lower activations, float32 (n, *lower.shape_), under upper ones, float (n, *upper.shape_).
 
-        Both are as the models were fitted: before the ReLU where their `rectify` is true. Raises ValueError for an
-        upper activation of another shape.
+        Both are as the models were fitted: before the ReLU where their `rectify` is true. Raises ValueError for upper
+        activations of another shape.
         """
-        near = _near(self.upper, self.upper.transform(np.asarray(upper)[None])[0], NEIGHBOURS)
+        points = self.upper.transform(upper)
+        return np.stack([self._below(*each) for each in zip(upper, points, strict=True)])
+
+    def _below(self, upper, point):
+        near = _near(self.upper, point, NEIGHBOURS)
         real, under = (model._restored(model.coordinates_[near]) for model in (self.upper, self.lower))
         return _put_together(_nearest_patches(upper, real), under, 1)
 
