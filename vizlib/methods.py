@@ -76,8 +76,7 @@ def reconstruct(
     if statistics is not None and prior_weight:
         undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
         terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]
-    jitter = np.linspace(2, 0, steps).round()  # first find the coarse structure, then fit it to the pixel
-    view = Jitter(jitter) if start is None else None
+    view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
     rule = adam(RATE / np.sqrt(net.image_size))
     result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)
     return result.with_facts(layers=list(targets))
