@@ -50,10 +50,7 @@ def main():
     world, given = options(__doc__, (8, 8))
     sampler, temperature = world.sampler
     name = f"{world.name}layers"
-    answers = [
-        kept(name, class_name, given, lambda class_name=class_name: asked(world, class_name, given))
-        for class_name in world.classes
-    ]
+    answers = [kept(name, asked, world, class_name, given) for class_name in world.classes]
 
     samples = {layer: np.concatenate([answer[layer] for answer in answers]) for layer in LAYERS}
     judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})

@@ -79,8 +79,15 @@ def images_of(world, layers, store, class_name, n, steps, seed=TRAINING):
     }
 
 
-def measured(world, layers, class_name, given):
+def layers_of(world):
+    """Those that samples are drawn at, deep to shallow."""
+    layer = LAYER[world.name]
+    return [layer, *world.net.finer_layers(layer)] if world.public else [layer]
+
+
+def measured(world, class_name, given):
     """`images_of` one class, from its own store."""
+    layers = layers_of(world)
     images, others = world.images(class_name, world.training, TRAINING), layers[1:] or [DEEPER]
     keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
     with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "statistics.h5")) as store:
@@ -91,11 +98,9 @@ def measured(world, layers, class_name, given):
 
 def main():
     world, given = options(__doc__, (16, 8))
-    layer, name, pictures = LAYER[world.name], f"{world.name}realism", {}
-    layers = [layer, *world.net.finer_layers(layer)] if world.public else [layer]
+    name, pictures = f"{world.name}realism", {}
     for class_name in world.classes:
-        made = kept(name, class_name, given, lambda class_name=class_name: measured(world, layers, class_name, given))
-        for method, images in made.items():
+        for method, images in kept(name, measured, world, class_name, given).items():
             pictures.setdefault(method, []).append(images)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
@@ -114,8 +119,8 @@ def main():
     write(
         name,
         f"{table(frame, COLUMNS)}\n\n{len(world.classes)} classes × {given.n} images, {given.steps} steps, "
-        f"{' and '.join(layers)}, statistics of {world.training} images a class; 95 % intervals of the bootstrap "
-        f"over classes. Written by `make {name}`; more columns in [{name}.csv](docs/{name}.csv).",
+        f"{' and '.join(layers_of(world))}, statistics of {world.training} images a class; 95 % intervals of the "
+        f"bootstrap over classes. Written by `make {name}`; more columns in [{name}.csv](docs/{name}.csv).",
     )
 
 

@@ -81,18 +81,17 @@ def options(description, n):
     return world._replace(classes=tuple(given.classes or world.classes)), given
 
 
-def kept(experiment, class_name, given, make):
-    """What make() gives, {name: array}, of one class; in output/kept, so that a run that was cut off goes on there.
+def kept(experiment, make, world, class_name, given):
+    """What make(world, class_name, given) gives, {name: array}; kept in output/kept, where a cut off run goes on.
 
-    Other code of the library or the scripts, or other settings, make it anew.
+    Other code of the library or the scripts, another network or other settings make it anew.
     """
-    code = b"".join(
-        path.read_bytes() for folder in ("vizlib", "scripts") for path in sorted((ROOT / folder).glob("*.py"))
-    )
-    state = hashlib.sha256(code + repr((given.n, given.steps)).encode()).hexdigest()[:12]
+    files = (path for folder in ("vizlib", "scripts") for path in sorted((ROOT / folder).rglob("*.py")))
+    state = repr((given.n, given.steps, world.net.fingerprint)).encode() + b"".join(map(Path.read_bytes, files))
+    state = hashlib.sha256(state).hexdigest()[:12]
     path = ROOT / "output" / "kept" / f"{experiment}-{state}" / f"{class_name}.npz"
     if not path.exists():
-        made = make()
+        made = make(world, class_name, given)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".partial").open("wb") as file:
             np.savez(file, **made)

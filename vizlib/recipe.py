@@ -153,11 +153,11 @@ def _found(name, told, store, class_name, given):
         return told
     (kind, facts), = told.items()
     if kind == "arrays":
+        if name in given and _told(given[name], class_name) != told:
+            raise ValueError(f"expected the arrays {name} that the recipe was made with; received others.")
         value = given[name] if name in given else _kept(store, told)
         if value is None:
             raise ValueError(f"expected {name}=…, arrays that the recipe has only hashes of; received none.")
-        if _told(value, class_name) != told:
-            raise ValueError(f"expected the arrays {name} that the recipe was made with; received others.")
         return value
     if store is None:
         raise ValueError(f"expected store=…, a file of the statistics that the recipe names; received {store!r}.")
