@@ -9,12 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, kept, options, table, write
+from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, judged, kept, options, table, write
 
 import vizlib as viz
-from vizlib.realism import compare
 
-OTHERS = 96  # real images of each class that distances are taken to, or as many as there are
 LAYERS = ["block1_conv2", "block2_conv2"]
 LAYERS += [f"block{block}_conv{convolution}" for block in (3, 4, 5) for convolution in (1, 3)]
 MEASURES = ["explained", "likelihood", "error", "pixel_error", "copies"]
@@ -53,10 +51,8 @@ def main():
     answers = [kept(name, asked, world, class_name, given) for class_name in world.classes]
 
     samples = {layer: np.concatenate([answer[layer] for answer in answers]) for layer in LAYERS}
-    judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
     real = np.concatenate([world.images(class_name, given.n, HELD_OUT) for class_name in world.classes])
-    training = np.concatenate([world.images(class_name, world.training, TRAINING) for class_name in world.classes])
-    frame = compare(samples, real, np.repeat(world.classes, given.n), judges, training)
+    frame = judged(world, samples, real)
     measures = np.mean([answer["measures"] for answer in answers], axis=0)
     frame = frame.join(pd.DataFrame(measures, LAYERS, MEASURES))
     print(frame.to_string())

@@ -8,12 +8,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from worlds import DOCS, HELD_OUT, INVERTED, REFERENCE, TRAINING, kept, options, table, write
+from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, judged, kept, options, table, write
 
 import vizlib as viz
-from vizlib.realism import compare
 
-OTHERS = 96  # real images of each class that distances are taken to, or as many as there are
 LAYER = {"": "block2_conv2", "photo-": "block3_conv3"}
 DEEPER, TEMPERATURE = "block4_conv3", 1.5  # where photographs to draw from are neighbours, and how far from their mean
 SAMPLERS = {  # of one layer alone: class and temperature
@@ -104,14 +102,11 @@ def main():
             pictures.setdefault(method, []).append(images)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
-    labels = np.repeat(world.classes, given.n)
-    shown = slice(0, len(labels), given.n)  # the first image of each class
+    shown = slice(0, None, given.n)  # the first image of each class
     hidden = () if world.public else ("inversion of real images", "real images")
     rows = {method: images[shown] for method, images in methods.items() if method not in hidden}
     real = methods.pop("real images")
-    judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
-    training = np.concatenate([world.images(class_name, world.training, TRAINING) for class_name in world.classes])
-    frame = compare(methods, real, labels, judges, training).rename(index={"real": "real images"})
+    frame = judged(world, methods, real).rename(index={"real": "real images"})
     print(frame.to_string())
 
     frame.to_csv(DOCS / f"{name}.csv")

@@ -16,13 +16,14 @@ import numpy as np
 
 import vizlib as viz
 from vizlib.network import Network, vgg_preprocess
-from vizlib.realism import ClassJudge, PartJudge
+from vizlib.realism import ClassJudge, PartJudge, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS, README = ROOT / "docs", ROOT / "README.md"
 # Which images, none of which any setting of the library was chosen on: those collected, those that rows of a table are
 # of, those that are inverted, those that distances are taken to.
 TRAINING, HELD_OUT, INVERTED, REFERENCE = range(20, 24)
+OTHERS = 96  # real images of each class that distances are taken to, or as many as there are
 
 
 class World(NamedTuple):
@@ -99,6 +100,14 @@ def kept(experiment, make, world, class_name, given):
     with np.load(path, allow_pickle=False) as file:
         print(f"{class_name}: done", flush=True)
         return dict(file)
+
+
+def judged(world, methods, real):
+    """`compare` of methods {name: images} to real ones, of which as many are of each class, in the world's order."""
+    judges = world.judges({class_name: world.images(class_name, OTHERS, REFERENCE) for class_name in world.classes})
+    training = np.concatenate([world.images(class_name, world.training, TRAINING) for class_name in world.classes])
+    labels = np.repeat(world.classes, len(real) // len(world.classes))
+    return compare(methods, real, labels, judges, training)
 
 
 def write(name, text, path=README):
