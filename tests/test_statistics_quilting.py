@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from vizlib.statistics import PCA, LocalGaussian, QuiltedGaussian, QuiltedPair, quilted
+from vizlib.statistics.quilting import _nearest_patches
 
 
 def test_an_activation_is_the_quilt_of_itself():
@@ -29,6 +31,20 @@ def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
     np.testing.assert_allclose(found[3:-3, 4:-4], image[3:-3, 7:15], atol=1e-12)
     apart = quilted(image[:, 3:19], three[None])[0][3:-3, 4:-4] - image[3:-3, 7:15]
     assert np.abs(apart).mean() > 0.3
+
+
+@pytest.mark.parametrize(("height", "width", "reach", "side"), [(6, 9, 1, 3), (33, 20, 2, 9)])
+def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach, side):
+    rng = np.random.default_rng(11)
+    draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2))
+    padded = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
+    apart = {}
+    for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        for source, moved in enumerate(padded[:, down : down + height, right : right + width]):
+            squared = uniform_filter(((moved - draw) ** 2).sum(axis=2), side, mode="nearest")
+            apart[source, down - reach, right - reach] = squared
+    expected = np.array([*apart])[np.argmin([*apart.values()], axis=0)]
+    np.testing.assert_array_equal(np.moveaxis(_nearest_patches(draw, sources), 0, 2), expected)
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():

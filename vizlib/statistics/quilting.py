@@ -4,7 +4,7 @@ import warnings
 from itertools import product
 
 import numpy as np
-from scipy.ndimage import uniform_filter
+from numpy.lib.stride_tricks import sliding_window_view
 
 from vizlib.statistics.pca import generator
 from vizlib.statistics.samplers import LocalGaussian
@@ -115,20 +115,33 @@ def _nearest_patches(draw, sources):
     """For each position the source of the nearest patch, and how far down and right of it that lies: int (3, h, w)."""
     height, width = draw.shape[:2]
     reach = max(1, height // 16)
-    around = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    half = np.einsum("mhwc,mhwc->mhw", around, around) / 2
+    around = np.pad(np.moveaxis(sources, 0, 2), ((reach, reach), (reach, reach), (0, 0), (0, 0)), mode="edge")
+    half = np.einsum("hwmc,hwmc->hwm", around, around) / 2
+
+    def candidates(values):  # what may lie beside each position in one axis, which takes no copy
+        windows = np.moveaxis(sliding_window_view(values, 2 * reach + 1, axis=1), -1, 2)
+        return windows.reshape(*windows.shape[:2], -1, *values.shape[3:])
+
+    around, half = candidates(around), candidates(half)
+    over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
     least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
-    for down, right in _square(reach):
-        rows, columns = slice(reach + down, reach + down + height), slice(reach + right, reach + right + width)
-        # half the squared distance, but for what is the same of all sources
-        apart = half[:, rows, columns] - np.einsum("mhwc,hwc->mhw", around[:, rows, columns], draw)
-        apart = uniform_filter(apart, (0, *[_side(height)] * 2), mode="nearest")
-        nearest = apart.min(axis=0)
+    for down in range(-reach, reach + 1):
+        rows = slice(reach + down, reach + down + height)
+        # half the squared distance, but for what is the same of all candidates
+        apart = half[rows] - (around[rows] @ draw[..., None])[..., 0]
+        apart = over_columns @ (over_rows @ apart.reshape(height, -1)).reshape(apart.shape)
+        right, source = np.divmod(apart.argmin(axis=2), len(sources))
+        nearest = apart.min(axis=2)
         nearer = nearest < least
         least[nearer] = nearest[nearer]
-        found[0][nearer] = apart.argmin(axis=0)[nearer]
-        found[1:, nearer] = np.array([down, right])[:, None]
+        found[:, nearer] = np.stack([source, np.full_like(source, down), right - reach])[:, nearer]
     return found
+
+
+def _mean_filter(length, side):
+    """The matrix (length, length) that takes means over so many neighbours; beyond the ends lies what lies there."""
+    at = _within(np.arange(length)[:, None] + np.arange(side) - side // 2, length)
+    return (at[..., None] == np.arange(length)).mean(axis=1, dtype="float32")
 
 
 def _put_together(found, sources, reach):
