@@ -29,6 +29,7 @@ SAMPLERS = {  # of one layer alone: class and temperature
         "mix of three real": ("BootstrapMix", 1),
     },
 }
+COLUMNS_SHOWN = 12  # at most, of the figure: of more classes every other one
 COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "recognised, %": ("accuracy", 100, 0),
     "whole, %": ("whole", 100, 0),
@@ -102,7 +103,8 @@ def main():
             pictures.setdefault(method, []).append(images)
 
     methods = {method: np.concatenate(classes) for method, classes in pictures.items()}
-    shown = slice(0, None, given.n)  # the first image of each class
+    every = -(-len(world.classes) // COLUMNS_SHOWN)
+    shown = slice(0, None, every * given.n)  # the first image of each class
     hidden = () if world.public else ("inversion of real images", "real images")
     rows = {method: images[shown] for method, images in methods.items() if method not in hidden}
     real = methods.pop("real images")
