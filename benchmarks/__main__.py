@@ -1,13 +1,14 @@
 """Speed as ratios within one run, on the embedded network: medians over runs taken in turns, as machines are noisy."""
 
 import platform
+from functools import partial
 
 import keras
 import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks import collecting, stepping
+from benchmarks import collecting, quality, stepping
 from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 
@@ -57,6 +58,17 @@ def saliency(net):
     return in_turns(lambda: viz.saliency(net, images, LAYER, 0), gradients)
 
 
+def first_steps(n=4):
+    """Seconds until the first step of a call of `reconstruct` is done, of the first call and of later ones (median)."""
+    net, times = viz.load_network("mini"), []
+    for seed in range(RUNS + 1):
+        images = viz.load_images("partworld", "cat", n, seed)
+        targets = net.activations(images, [LAYER])[LAYER]
+        one_step = partial(viz.reconstruct, callback=lambda *_: True, progress=False)
+        times.append(seconds(partial(one_step, net, targets, LAYER, seed=seed)))
+    return times[0], np.median(times[1:])
+
+
 def main():
     net = viz.load_network("mini")
     print(f"{platform.machine()}, Python {platform.python_version()}, Keras {keras.__version__} on {BACKEND}\n")
@@ -67,7 +79,10 @@ def main():
         ("saliency of 500 images, to gradients of batches", saliency(net)),
     ):
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
+    first, later = first_steps()
+    print(f"\nfirst step of reconstruct, 4 images, done after {first:.2f} s, in later calls {later:.3f} s", flush=True)
     stepping.main()
+    quality.main()
     collecting.main()
 
 
