@@ -17,9 +17,9 @@ import keras
 import numpy as np
 
 import vizlib as viz
-from vizlib.blocks import ActivationBlocks
-from vizlib.collect import compute
-from vizlib.network import vgg_preprocess
+from vizlib.networks.network import vgg_preprocess
+from vizlib.store.blocks import ActivationBlocks
+from vizlib.store.collecting import compute
 
 RUNS, IMAGES, MEMORY_AT = 5, 512, (500, 5000)
 

@@ -17,9 +17,9 @@ import numpy as np
 
 import vizlib as viz
 from benchmarks.stepping import Channel
-from vizlib.canvas import Cosine
-from vizlib.network import vgg_preprocess
-from vizlib.optimize import optimize
+from vizlib.networks.network import vgg_preprocess
+from vizlib.synthesis.canvases import Cosine
+from vizlib.synthesis.loop import optimize
 
 LAYER, STEPS, SKIPPED, SIDE = "block5_conv3", 12, 2, 8192
 PRECISIONS = {"float32": ("float32", "highest"), "TF32": ("float32", "tensorfloat32"), "bfloat16": ("bfloat16", None)}

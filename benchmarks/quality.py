@@ -12,6 +12,7 @@ import time
 import numpy as np
 
 import vizlib as viz
+from vizlib.synthesis import Cosine
 
 LAYER, N, WHOLE, COARSE, FINE = "block3_conv3", 2, 256, 100, 60
 
@@ -20,7 +21,7 @@ def enlarged(coefficients):
     """The variables of a `Cosine` of twice the size, for the same images."""
     n, size = coefficients.shape[:2]
     larger = np.zeros((n, 2 * size, 2 * size, 3), "float32")
-    scale, larger_scale = (viz.canvas.Cosine(s)._constants[1] for s in (size, 2 * size))
+    scale, larger_scale = (Cosine(s)._constants[1] for s in (size, 2 * size))
     larger[:, :size, :size] = 2 * coefficients * scale / larger_scale[:size, :size]
     return larger
 

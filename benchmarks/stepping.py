@@ -16,10 +16,10 @@ from keras import ops
 
 import vizlib as viz
 from vizlib.backend import compiled, value_and_gradient
-from vizlib.canvas import Cosine
-from vizlib.network import SCORES, vgg_preprocess
-from vizlib.optimize import optimize
-from vizlib.terms import ClassScore, LayerTerm
+from vizlib.networks.network import SCORES, vgg_preprocess
+from vizlib.synthesis.canvases import Cosine
+from vizlib.synthesis.loop import optimize
+from vizlib.synthesis.terms import ClassScore, LayerTerm
 
 ROUNDS, STEPS, SKIPPED = 3, 8, 2  # the first steps of a run compile and warm up
 NEURON = 7

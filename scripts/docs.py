@@ -25,7 +25,7 @@ def build(output):
         setattr(vizlib, name, getattr(vizlib, name))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        public = [pdoc.doc.Module(module) for module in (vizlib, *(getattr(vizlib, n) for n in vizlib._SUBMODULES))]
+        public = [pdoc.doc.Module(module) for module in (vizlib, *(getattr(vizlib, n) for n in vizlib._MODULES))]
         for name, doc in public[0].members.items():
             if inspect.isclass(value := getattr(vizlib, name)):  # one under the name of a verb is a variable to pdoc
                 public[0].members[name] = pdoc.doc.Class("vizlib", name, value, doc.taken_from)
@@ -35,9 +35,10 @@ def build(output):
 
         pdoc.render.configure(docformat="markdown", footer_text=f"vizlib {vizlib.__version__}")
         pages = {page.fullname: page for page in public}
-        (output / "vizlib").mkdir(parents=True, exist_ok=True)
         for name, page in pages.items():
-            (output / f"{name.replace('.', '/')}.html").write_text(pdoc.render.html_module(page, pages), "utf-8")
+            path = output / f"{name.replace('.', '/')}.html"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(pdoc.render.html_module(page, pages), "utf-8")
         (output / "index.html").write_text(pdoc.render.html_index(pages), "utf-8")
         (output / "search.js").write_text(pdoc.render.search_index(pages), "utf-8")
 

@@ -12,7 +12,7 @@ import h5py
 import keras
 
 import vizlib as viz
-from vizlib.network import vgg_preprocess
+from vizlib.networks.network import vgg_preprocess
 
 LAYER = "block3_conv3"
 

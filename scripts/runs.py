@@ -27,7 +27,7 @@ from papermill.exceptions import PapermillExecutionError
 from runs_page import Outcome, index_page, thumbnail
 
 import vizlib as viz
-from vizlib.parameters import check_names
+from vizlib.explorer.parameters import check_names
 
 # On paper, nbconvert's own style cuts no figure in two, but long lines of code at the margin.
 PRINT = "<style>@media print { pre { white-space: pre-wrap !important; overflow-wrap: anywhere; } }</style>"

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from vizlib import drawing, partworld
-from vizlib.drawing import SIDE
-from vizlib.realism import CELL
+from vizlib import partworld
+from vizlib.partworld import drawing
+from vizlib.partworld.drawing import SIDE
+from vizlib.partworld.finder import CELL
 
 BATCH = 64
 

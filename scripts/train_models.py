@@ -7,9 +7,9 @@ import numpy as np
 from keras import layers, ops
 
 from vizlib.backend import value_and_gradient
-from vizlib.drawing import SIDE
-from vizlib.network import vgg_preprocess
+from vizlib.networks.network import vgg_preprocess
 from vizlib.partworld import CLASSES, PARTS
+from vizlib.partworld.drawing import SIDE
 
 WIDTHS, DEPTHS, UNITS = (24, 48, 96, 128, 128), (2, 2, 3, 3, 3), 256
 PICTURE_SCALE = 1 / 64  # of the levels 0 to 255 less the mean colour, for training

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 import vizlib as viz
-from vizlib.network import Network, vgg_preprocess
+from vizlib.networks.network import Network, vgg_preprocess
 from vizlib.realism import ClassJudge, PartJudge, compare
 
 ROOT = Path(__file__).resolve().parent.parent

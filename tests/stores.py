@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from vizlib.statistics import PCA, ImageStatistics, Moments
-from vizlib.store import StatsStore
+from vizlib.store.store import StatsStore
 
 N = 40
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), "uint8")

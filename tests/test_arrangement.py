@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vizlib import partworld
-from vizlib.arrangement import ZOOM, complete_objects
+from vizlib.partworld.arrangement import ZOOM, complete_objects
 
 
 def truth(scene):

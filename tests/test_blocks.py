@@ -8,8 +8,8 @@ import zlib
 import numpy as np
 import pytest
 
-from vizlib import blocks as blocks_module
-from vizlib.blocks import BLOCK, ActivationBlocks, quoted
+from vizlib.store import blocks as blocks_module
+from vizlib.store.blocks import BLOCK, ActivationBlocks, quoted
 
 N = 2 * BLOCK + 6
 VALUES = {

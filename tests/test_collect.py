@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from linear import Linear
 
-from vizlib import blocks as blocks_module
-from vizlib.blocks import BLOCK
-from vizlib.collect import collect
-from vizlib.locks import writer
-from vizlib.network import Network
+from vizlib.networks.network import Network
 from vizlib.statistics import PCA, ImageStatistics, Moments, QuiltedGaussian
-from vizlib.store import StatsStore
+from vizlib.store import blocks as blocks_module
+from vizlib.store.blocks import BLOCK
+from vizlib.store.collecting import collect
+from vizlib.store.locks import writer
+from vizlib.store.store import StatsStore
 
 N = 2 * BLOCK + 6  # two whole blocks and a part of one
 LAYERS = ("conv2", "pool", "scores")
@@ -196,8 +196,8 @@ def test_a_block_that_exists_but_is_damaged_is_not_done(tmp_path, net, monkeypat
 def test_interrupted_at_any_line(tmp_path):
     """Whichever line of collecting or of the store an interrupt hits, the same call completes the file."""
     net, images = Linear(), IMAGES[: BLOCK + 2]
-    names = ("vizlib.collect", "vizlib.blocks", "vizlib.store", "vizlib.hdf5", "vizlib.statistics.pca")
-    files = {sys.modules[name].__file__ for name in names}
+    names = ("store.collecting", "store.blocks", "store.store", "_hdf5", "statistics.pca")
+    files = {sys.modules[f"vizlib.{name}"].__file__ for name in names}
     whole = collected(tmp_path / "whole.h5", net, images, ("near", "far"))
     lines = 0
 
@@ -353,7 +353,7 @@ def test_a_store_opened_to_read(tmp_path, net):
 
 
 def test_a_class_is_collected_by_one_process_at_a_time(tmp_path, net, monkeypatch):
-    monkeypatch.setattr("vizlib.locks.WAIT", 0.1)
+    monkeypatch.setattr("vizlib.store.locks.WAIT", 0.1)
     with writer(tmp_path / "stats.h5.cat.partial"), pytest.raises(TimeoutError, match="in use by process"):
         collected(tmp_path / "stats.h5", net)
     collected(tmp_path / "stats.h5", net)

@@ -9,8 +9,8 @@ from distributed import Client, LocalCluster
 from test_collect import contents
 
 import vizlib as viz
-from vizlib.blocks import BLOCK
-from vizlib.network import Network
+from vizlib.networks.network import Network
+from vizlib.store.blocks import BLOCK
 
 N = 9 * BLOCK + 5
 LAYERS = ["conv1", "conv2", "predictions"]
@@ -68,7 +68,7 @@ def assert_equal(found, expected):
 
 def test_the_result_is_the_serial_one(tmp_path, net, client):
     assert_equal(collected(tmp_path / "a.h5", net, IMAGES, client), collected(tmp_path / "b.h5", net, IMAGES))
-    who = client.run(lambda: "vizlib.cluster" in __import__("sys").modules)
+    who = client.run(lambda: "vizlib.store.cluster" in __import__("sys").modules)
     assert len(who) == 2 and all(who.values())  # both of them had a part in it
 
 

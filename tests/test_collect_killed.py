@@ -9,8 +9,8 @@ import pytest
 from linear import Linear
 from test_collect import IMAGES, collected
 
-from vizlib.collect import collect
-from vizlib.store import StatsStore
+from vizlib.store.collecting import collect
+from vizlib.store.store import StatsStore
 
 LAYERS = ("near", "far")
 MOMENTS = 20

@@ -7,7 +7,8 @@ import pytest
 from scipy.signal import convolve2d, correlate2d
 
 import vizlib as viz
-from vizlib.caffe import message
+from vizlib.networks import vgg_preprocess
+from vizlib.networks.caffe import message
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((2, 8, 8, 3)).astype("float32")
@@ -67,7 +68,7 @@ def bgr(image):
 
 def check(path, chain, weights, names, convolve=correlate2d, images=IMAGES):
     """Every layer of a converted file gives what the forward pass gives."""
-    net = viz.load_network(path, preprocess=viz.network.vgg_preprocess)
+    net = viz.load_network(path, preprocess=vgg_preprocess)
     received = net.activations(images, [*names.values(), "scores"])
     for i, image in enumerate(images):
         expected = forward(bgr(image), chain, weights, convolve)

@@ -42,7 +42,7 @@ def docs(monkeypatch):
 
 def test_every_public_name_has_its_docstring_and_no_private_file_a_page(docs, tmp_path):
     docs.build(tmp_path)
-    pages = {"vizlib.html", *(f"vizlib/{name}.html" for name in vizlib._SUBMODULES)}
+    pages = {"vizlib.html", *(f"vizlib/{path.replace('.', '/')}.html" for path in vizlib._MODULES.values())}
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.html")} == {"index.html", *pages}
     package = (tmp_path / "vizlib.html").read_text("utf-8")
     assert all(f'id="{name}.__init__"' in package for name in ("Network", "StatsStore", "explore"))  # their arguments

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from vizlib import embedded, partworld
-from vizlib.embedded import DATA, embedded_file
-from vizlib.network import vgg_preprocess
+from vizlib import partworld
+from vizlib.networks.network import vgg_preprocess
+from vizlib.partworld import embedded
+from vizlib.partworld.embedded import DATA, embedded_file
 from vizlib.realism import find_parts, load_judge, matches
 
 FILES = {"mini.keras": 6_000_000, "judge_classifier.keras": 3_000_000, "judge_parts.keras": 3_000_000}

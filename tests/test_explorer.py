@@ -2,7 +2,6 @@
 
 import io
 import re
-import sys
 import threading
 from base64 import b64decode
 from html import unescape
@@ -13,9 +12,10 @@ import pytest
 from PIL import Image
 
 import vizlib as viz
-from vizlib.comparison import METHODS, compare_class
-from vizlib.explorer import CHANNEL, PANELS, Explorer
+from vizlib.explorer.comparison import METHODS, compare_class
+from vizlib.explorer.panel import CHANNEL, PANELS, Explorer
 from vizlib.plots import enlarged, gradient_colours
+from vizlib.synthesis import recipes
 
 ENDLESS = 4096  # steps: far more than a test waits for
 
@@ -151,7 +151,7 @@ def test_a_stop_in_the_last_stage_keeps_what_was_reached(panel, net):
 
 
 def test_pictures_come_while_the_run_goes_on(panel, monkeypatch):
-    monkeypatch.setattr("vizlib.explorer.REFRESH", 0)
+    monkeypatch.setattr("vizlib.explorer.panel.REFRESH", 0)
     seen = []
     panel.panels["made"].observe(lambda change: seen.append(change.new), "value")
     run(panel, steps=20)
@@ -206,7 +206,7 @@ def test_what_is_saved_can_be_made_again(panel, net):
 def test_a_disk_error_at_saving_is_told(panel, monkeypatch):
     run(panel)
     full = Mock(side_effect=OSError(28, "No space left on device"))
-    monkeypatch.setattr(sys.modules["vizlib.recipe"], "save_image", full)  # vizlib.recipe is the function
+    monkeypatch.setattr(recipes, "save_image", full)
     click(panel, "save")
     assert "did not work" in panel.status.value and "No space left" in panel.status.value and not panel.saved
 
@@ -235,7 +235,7 @@ def test_sliders_move_along_components(panel, net):
 
 
 def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypatch):
-    monkeypatch.setattr("vizlib.explorer.REFRESH", 0)
+    monkeypatch.setattr("vizlib.explorer.panel.REFRESH", 0)
     at(panel, "statistics", panel.stop, done=80)  # 32 of 40 images
     assert run(panel).startswith("Stopped while collecting") and panel.result is None
     with viz.StatsStore(panel.path) as store:
@@ -256,7 +256,7 @@ def test_any_exception_is_told(panel, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("vizlib.comparison.simonyan", broken)
+    monkeypatch.setattr("vizlib.explorer.comparison.simonyan", broken)
     assert run(panel) == "This did not work. ZeroDivisionError: division by zero"
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vizlib import images
 from vizlib.images import as_images, load_images, save_image, to_uint8
+from vizlib.images import files as images
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 

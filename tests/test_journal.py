@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 import pytest
 
-from vizlib import journal, locks
-from vizlib.journal import reading, replacement, transaction
+from vizlib.store import journal, locks
+from vizlib.store.journal import reading, replacement, transaction
 
 NUMBERS = np.random.default_rng(0).integers(0, 2**31, 3000)
 
@@ -363,7 +363,7 @@ def test_a_journal_of_no_file(half_done):
 
 HOLD = """
 import sys, h5py
-from vizlib.journal import reading, transaction
+from vizlib.store.journal import reading, transaction
 with {}({!r}) as file:
     if file.mode == "r+":
         file.attrs["state"] = "new"

@@ -16,8 +16,8 @@ import pytest
 from keras import layers
 
 import vizlib as viz
-from vizlib.loaders import IMAGENET, imagenet_classes
-from vizlib.network import vgg_preprocess
+from vizlib.networks.loaders import IMAGENET, imagenet_classes
+from vizlib.networks.network import vgg_preprocess
 
 
 def rewritten(path, config=None, weights=None, **options):

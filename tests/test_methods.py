@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import vizlib as viz
-from vizlib.methods import find_outliers
 from vizlib.statistics import QuiltedPair
+from vizlib.synthesis.methods import find_outliers
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from prdc import compute_prdc
 from sklearn.metrics.pairwise import polynomial_kernel
 from vendi_score import vendi
 
-from vizlib.metrics import density_and_coverage, kernel_inception_distance, told_apart, vendi_score
+from vizlib.realism.distances import density_and_coverage, kernel_inception_distance, told_apart, vendi_score
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 

@@ -7,10 +7,10 @@ import pytest
 from keras import ops
 from scipy.fft import idctn
 
-from vizlib.canvas import COLOUR_BASIS, Cosine, Phase, Pixels, Unbounded
-from vizlib.optimize import adam, gradient_descent, optimize
-from vizlib.terms import Distance, Term
-from vizlib.views import Jitter
+from vizlib.synthesis.canvases import COLOUR_BASIS, Cosine, Phase, Pixels, Unbounded
+from vizlib.synthesis.loop import adam, gradient_descent, optimize
+from vizlib.synthesis.terms import Distance, Term
+from vizlib.synthesis.transforms import Jitter
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """What surrounds the code: dependencies, version, and a package that loads nothing before it is used."""
 
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -79,7 +78,7 @@ def test_importing_vizlib_loads_nothing_else():
 @pytest.mark.parametrize("name", vizlib.__all__)
 def test_every_public_name_is_there(name):
     assert name in dir(vizlib)
-    assert isinstance(getattr(vizlib, name), ModuleType) == (name in vizlib._SUBMODULES)
+    assert isinstance(getattr(vizlib, name), ModuleType) == (name in vizlib._MODULES)
 
 
 def test_an_unknown_name_is_an_attribute_error():
@@ -87,29 +86,21 @@ def test_an_unknown_name_is_an_attribute_error():
         vizlib.salience  # noqa: B018
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        "import vizlib.collect, vizlib.saliency",
-        "from vizlib.collect import collect; from vizlib.saliency import saliency",
-        "from vizlib import collect, saliency",
-        "import vizlib; vizlib.collect, vizlib.saliency",
-        "import vizlib.methods",
-    ],
+ORDER = (  # a room imports from those before it, and from no other
+    "backend", "_arrays", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution", "plots",
+    "synthesis", "realism", "explorer",
 )
-def test_a_function_wins_over_the_file_of_its_name(first, tmp_path):
-    package = tmp_path / "vizlib"
-    package.mkdir()
-    shutil.copy(vizlib.__file__, package)
-    for name in ("collect", "saliency"):
-        (package / f"{name}.py").write_text(f"def {name}(): return 'called'")
-    (package / "methods.py").write_text("import vizlib.collect\nfrom vizlib.saliency import saliency")
-    then = "import vizlib, vizlib.collect, vizlib.saliency; print(vizlib.collect(), vizlib.saliency())"
-    assert fresh(f"{first}; {then}", cwd=tmp_path) == ["called", "called"]
 
 
-def test_the_file_behind_a_function_can_still_be_imported_from():
-    import vizlib.saliency
-    from vizlib.saliency import saliency
+def test_rooms_import_from_those_before_them():
+    for path in (ROOT / "vizlib").rglob("*.py"):
+        room = path.relative_to(ROOT / "vizlib").parts[0].removesuffix(".py")
+        if room == "__init__":
+            continue
+        for name in re.findall(r"^ *(?:from|import) vizlib\.(\w+)", path.read_text(), re.MULTILINE):
+            assert ORDER.index(name) <= ORDER.index(room), f"{path} imports vizlib.{name}"
 
-    assert vizlib.saliency is saliency is sys.modules["vizlib.saliency"].saliency
+
+def test_no_file_has_the_name_of_a_function():
+    files = {path.stem for path in (ROOT / "vizlib").rglob("*.py")}
+    assert not files & (set(vizlib.__all__) - set(vizlib._MODULES))

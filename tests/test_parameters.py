@@ -7,10 +7,11 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from vizlib import check_parameters, parameters, partworld
-from vizlib.loaders import imagenet_classes
-from vizlib.network import Network
-from vizlib.parameters import check_declared, check_names
+from vizlib import check_parameters, partworld
+from vizlib.explorer import parameters
+from vizlib.explorer.parameters import check_declared, check_names
+from vizlib.networks.loaders import imagenet_classes
+from vizlib.networks.network import Network
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vizlib import partworld
-from vizlib.drawing import render
 from vizlib.partworld import CLASSES, PARTS, SIGNATURES, compose, draw, draw_scene, scenes
+from vizlib.partworld.drawing import render
 
 
 @pytest.fixture(scope="module")

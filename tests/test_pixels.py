@@ -6,7 +6,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.filters import sobel_h, sobel_v
 from skimage.metrics import structural_similarity
 
-from vizlib import partworld, pixels
+from vizlib import partworld
+from vizlib.realism import pixels
 
 SEEDS = pytest.mark.parametrize("seed", range(3))
 

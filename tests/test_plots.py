@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vizlib import plots
-from vizlib.comparison import Comparison
-from vizlib.optimize import Result
+from vizlib.explorer.comparison import Comparison
+from vizlib.synthesis.loop import Result
 
 
 def pictures(n, size=4, seed=0):
@@ -173,7 +173,7 @@ def test_power_spectra_have_the_power_where_the_waves_are():
 
 
 def test_outlier_maps_show_shares_of_channels_before_and_after():
-    from vizlib.methods import Suppression
+    from vizlib.synthesis.methods import Suppression
 
     before, after = np.zeros((2, 2, 2, 4), bool), np.zeros((2, 2, 2, 4), bool)
     before[0, 0, 1], after[0, 0, 1, :2] = True, True  # 4 of 4 channels, then 2 of 4

@@ -7,10 +7,10 @@ import pytest
 from keras import ops
 
 import vizlib as viz
-from vizlib.canvas import Cosine
-from vizlib.optimize import optimize
 from vizlib.statistics import ImageStatistics
-from vizlib.terms import Distance, LayerTerm
+from vizlib.synthesis.canvases import Cosine
+from vizlib.synthesis.loop import optimize
+from vizlib.synthesis.terms import Distance, LayerTerm
 
 LAYER = "block3_conv3"
 HALF = pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from vizlib import metrics, partworld, pixels
-from vizlib.arrangement import complete_objects
+from vizlib import partworld
+from vizlib.partworld.arrangement import complete_objects
 from vizlib.realism import (
     ClassJudge,
     FoundPart,
@@ -17,7 +17,9 @@ from vizlib.realism import (
     matches,
     nearest_images,
     pixel_statistics,
+    pixels,
 )
+from vizlib.realism import distances as metrics
 
 LABELS = [name for name in partworld.CLASSES for _ in range(8)]
 

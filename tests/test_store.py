@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from stores import IMAGES, NET, VALUES, N, contents, fill
 
-from vizlib import journal, statistics
+from vizlib import statistics
 from vizlib.statistics import PCA, GaussianCopula, ImageStatistics, LayerPair, Moments
-from vizlib.store import StatsStore
+from vizlib.store import journal
+from vizlib.store.store import StatsStore
 
 
 @pytest.fixture

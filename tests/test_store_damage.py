@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from stores import VALUES, N, contents, fill
 
-from vizlib.store import StatsStore
+from vizlib.store.store import StatsStore
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import vizlib as viz
+from vizlib.realism.layers import _known, sweep
 from vizlib.statistics import Moments, PCAGaussian
-from vizlib.sweep import _known, sweep
 
 
 def draws(n, seed, spread, noise):

@@ -5,7 +5,7 @@ from keras import ops
 
 from vizlib.backend import value_and_gradient
 from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
-from vizlib.terms import (
+from vizlib.synthesis.terms import (
     ChannelStatistics,
     ClassScore,
     Distance,

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 import vizlib as viz
-from vizlib.network import vgg_preprocess
+from vizlib.networks.network import vgg_preprocess
 
 sys.path.insert(0, str(ROOT / "scripts"))
 LAYER = "block3_conv3"

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.ndimage import map_coordinates
 
-from vizlib.views import Camera, Jitter
+from vizlib.synthesis.transforms import Camera, Jitter
 
 
 def test_jitter_moves_by_whole_pixels_and_mirrors_borders():

@@ -7,88 +7,37 @@ Importing it is immediate: what a name below needs is imported when the name is 
 
 import os
 from importlib import import_module
-from logging import getLogger
-from sys import modules
-from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("partworld", "plots", "realism", "statistics", "terms")
-
-_HOMES = {
-    "load_network": "loaders",
-    "Network": "network",
-    "convert_vgg16": "convert",
-    "load_images": "images",
-    "check_parameters": "parameters",
-    "ImageStatistics": "statistics",
-    "PCAGaussian": "statistics",
-    "LocalGaussian": "statistics",
-    "QuiltedGaussian": "statistics",
-    "BootstrapMix": "statistics",
-    "StatsStore": "store",
-    "collect": "collect",
-    "saliency": "saliency",
-    "reconstruct": "methods",
-    "suppress": "methods",
-    "chain": "methods",
-    "walk": "methods",
-    "sweep": "sweep",
-    "simonyan": "baselines",
-    "olah": "baselines",
-    "maco": "baselines",
-    "recipe": "recipe",
-    "rerun": "recipe",
-    "explore": "explorer",
+_ROOMS = {
+    "attribution": ["saliency"],
+    "explorer": ["check_parameters", "explore"],
+    "images": ["load_images"],
+    "networks": ["Network", "convert_vgg16", "load_network"],
+    "realism": ["sweep"],
+    "statistics": ["BootstrapMix", "ImageStatistics", "LocalGaussian", "PCAGaussian", "QuiltedGaussian"],
+    "store": ["StatsStore", "collect"],
+    "synthesis": [
+        "chain", "maco", "olah", "recipe", "reconstruct", "rerun", "simonyan", "suppress", "walk",
+    ],
 }
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULES = {"partworld": "partworld", "plots": "plots", "realism": "realism", "statistics": "statistics"}
+_MODULES |= {"terms": "synthesis.terms"}
 
-# Each set of layers is a function of its own, traced once, which TensorFlow takes for one that is traced over and over.
-getLogger("tensorflow").addFilter(lambda record: "tf.function retracing" not in record.getMessage())
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow is first imported
 
-__all__ = ["__version__", *_SUBMODULES, *_HOMES]
+__all__ = ["__version__", *_MODULES, *_HOMES]
 
 
 def __getattr__(name):
-    if name in _SUBMODULES:
-        return _module(name)
+    if name in _MODULES:
+        return import_module(f"vizlib.{_MODULES[name]}")
     if name in _HOMES:
-        return getattr(_module(_HOMES[name]), name)
+        return getattr(import_module(f"vizlib.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'vizlib' has no attribute {name!r}")
-
-
-def _module(name):
-    """Import a file of the package; what TensorFlow's libraries note as they load is not for the user of a notebook.
-
-    They write it to file descriptor 2 whatever TF_CPP_MIN_LOG_LEVEL says; exceptions pass as ever.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" in modules:
-        return import_module(f"vizlib.{name}")
-    stderr = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        return import_module(f"vizlib.{name}")
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def __dir__():
     return sorted(__all__)
-
-
-class _Package(ModuleType):
-    """The package, in which `saliency`, `collect` and `sweep` are functions and never the files they are written in.
-
-    Python binds a submodule to its name in the package when it has been imported, whoever asked for it and
-    in whatever order; this is the one place that all of those pass.
-    """
-
-    def __setattr__(self, name, value):
-        if isinstance(value, ModuleType) and _HOMES.get(name) == name:
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-modules[__name__].__class__ = _Package

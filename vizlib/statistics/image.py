@@ -8,7 +8,7 @@ from vizlib.images import as_images
 
 
 class ImageStatistics:
-    """The usual range of simple statistics of images of a class, for priors (`vizlib.terms.priors`).
+    """The usual range of simple statistics of images of a class, for priors (`vizlib.synthesis.terms.priors`).
 
     `functions`: {name: function from images (n, h, w, 3) in [0, 1] to (n, entries)}, in `keras.ops`, so that
     gradients pass; all are finite, also on an image of one colour. Fitted: `mean_` and `std_`, {name: float32

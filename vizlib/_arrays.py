@@ -1,0 +1,31 @@
+"""Images as arrays: float32 RGB in [0, 1], (n, height, width, 3), the library's own form."""
+
+import numpy as np
+
+
+def as_images(array):
+    """Images in the library's own form: float32 RGB in [0, 1], (n, height, width, 3).
+
+    array: uint8 in [0, 255] or float in [0, 1], (n, height, width, 3) or one image (height, width, 3);
+    float32 comes back as it is, not copied.
+    Anything else is a ValueError: another rank, dtype or number of channels, no pixels, NaN, values outside.
+    """
+    array = np.asarray(array)
+    if array.ndim not in (3, 4) or array.shape[-1] != 3 or array.size == 0:
+        wanted = "(n, height, width, 3) or one of shape (height, width, 3)"
+        raise ValueError(f"expected images of shape {wanted}; received {array.shape}.")
+    images = array.reshape(-1, *array.shape[-3:])
+    if images.dtype == np.uint8:
+        return images / np.float32(255)
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"expected float in [0, 1] or uint8 in [0, 255]; received dtype {images.dtype}.")
+    images = images.astype(np.float32, copy=False)
+    low, high = images.min(), images.max()
+    if not (low >= 0 and high <= 1):  # so that NaN fails as well
+        raise ValueError(f"expected float images in [0, 1]; received values from {low:g} to {high:g}.")
+    return images
+
+
+def to_uint8(images):
+    """Images, as `as_images` takes them, to uint8 in [0, 255], rounded, of the same shape."""
+    return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))

@@ -1,0 +1,119 @@
+"""Three views of a class: saliency of real images, the Simonyan baseline, and what a method makes of the statistics."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from vizlib.attribution.gradients import saliency
+from vizlib.networks.network import SCORES
+from vizlib.plots import gradient_colours
+from vizlib.store.store import IMAGE
+from vizlib.synthesis import methods
+from vizlib.synthesis.baselines import maco, olah, simonyan
+from vizlib.synthesis.loop import Result
+
+
+class Comparison(NamedTuple):
+    """What three methods show of a class.
+
+    neuron: the class name, or (layer, channel). real: images float32 (n, size, size, 3) in [0, 1]; saliency: of the
+    neuron in these, float32 and signed, of the same shape. baseline, made: a `Result` each; what a stop left undone is
+    None.
+    """
+
+    class_name: str
+    layer: str
+    neuron: object
+    real: np.ndarray
+    saliency: np.ndarray
+    baseline: Result = None
+    made: Result = None
+
+
+def compare_class(
+    net,
+    store,
+    class_name,
+    layer,
+    channel=None,
+    method="samples",
+    rule="guided",
+    n=4,
+    steps=100,
+    seed=0,
+    prior_weight=1.0,
+    watch=None,
+):
+    """Saliency of real images, the Simonyan baseline and images made by a method: a `Comparison`.
+
+    net: a `Network`. store: a `StatsStore` that holds the class, at the layer and at the finer ones before it (see
+    `Network.finer_layers`). channel: of the layer, whose saliency and baseline are shown; None for the class score.
+    method: a name out of METHODS. rule: that of `saliency`. n: images of each kind. steps, seed, prior_weight: as
+    `reconstruct` takes them. watch(panel, done, images): called as the work goes on with "saliency", "baseline" or
+    "made", the share of its work that is done, and images so far; where it returns True, the work ends, and the
+    comparison holds the best so far.
+
+    Raises ValueError for a class, layer, channel or method that the network or the store does not have.
+    """
+    if method not in METHODS:
+        raise ValueError(f"expected a method out of {', '.join(METHODS)}; received {method!r}.")
+    watch = watch or (lambda panel, done, images: False)
+
+    def follow(panel):
+        return lambda step, images, losses: watch(panel, (step + 1) / (steps + 1), images)
+
+    settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
+    neuron = class_name if channel is None else (layer, channel)
+    real = store.activations(class_name, IMAGE)[:n]
+    gradients = saliency(net, real, *((SCORES, class_name) if channel is None else neuron), rule)
+    found = Comparison(class_name, layer, neuron, real, gradients)
+    if watch("saliency", 1.0, _pairs(real, gradients)):
+        return found
+    found = found._replace(baseline=simonyan(net, neuron, callback=follow("baseline"), **settings))
+    if watch("baseline", 1.0, found.baseline.images):
+        return found
+    make = METHODS[method]
+    made = make(net, store, class_name, layer, neuron, prior_weight, callback=follow("made"), **settings)
+    watch("made", 1.0, made.images)
+    return found._replace(made=made)
+
+
+def _pairs(real, gradients):
+    """Real images, each followed by its saliency, n in all (one more where n is odd)."""
+    pairs = np.stack([real, gradient_colours(gradients)], axis=1)[: (len(real) + 1) // 2]
+    return pairs.reshape(-1, *real.shape[1:])
+
+
+def _sampled(net, store, class_name, layer, neuron, prior_weight, n, seed, finer=True, **settings):
+    layers = [layer, *(net.finer_layers(layer) if finer else ())]
+    drawn, statistics = store.sample(class_name, layers, n, seed), store.model(class_name, IMAGE)
+    return methods.reconstruct(net, drawn, None, statistics, prior_weight, seed=seed, **settings)
+
+
+def _chained(net, store, class_name, layer, neuron, prior_weight, **settings):
+    return methods.chain(net, class_name, store, [layer, *net.finer_layers(layer)], **settings)
+
+
+def _suppressed(net, store, class_name, layer, neuron, prior_weight, **settings):
+    layers = [layer, *net.finer_layers(layer)][-2:]
+    return methods.suppress(net, neuron, store, layers=layers, **settings)
+
+
+def _olah(net, store, class_name, layer, neuron, prior_weight, **settings):
+    return olah(net, neuron, **settings)
+
+
+def _maco(net, store, class_name, layer, neuron, prior_weight, **settings):
+    return maco(net, neuron, store.activations(class_name, IMAGE), **settings)
+
+
+METHODS = {
+    "samples": _sampled,
+    "samples of one layer": partial(_sampled, finer=False),
+    "chain": _chained,
+    "suppress": _suppressed,
+    "olah": _olah,
+    "maco": _maco,
+}
+WEIGHED = "samples", "samples of one layer"  # by prior_weight

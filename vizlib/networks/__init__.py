@@ -1,0 +1,7 @@
+"""Networks: a Keras model as named layers, where models come from, and how files of anyone are read."""
+
+from vizlib.networks.convert import convert_vgg16
+from vizlib.networks.loaders import imagenet_classes, load_network
+from vizlib.networks.network import PRE, SCORES, Network, vgg_preprocess
+
+__all__ = ["PRE", "SCORES", "Network", "convert_vgg16", "imagenet_classes", "load_network", "vgg_preprocess"]

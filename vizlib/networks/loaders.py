@@ -1,0 +1,82 @@
+"""Where networks come from: the embedded one, keras.applications, a Keras model, a `.keras` file of anyone."""
+
+import os
+from pathlib import Path
+
+import keras
+
+from vizlib.networks.archive import check_archive
+from vizlib.networks.network import Network, vgg_preprocess
+from vizlib.partworld import CLASSES
+from vizlib.partworld.embedded import embedded_file
+
+MAX_NAMES = 2**20  # bytes of class names; those of ImageNet have 20,000
+IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
+
+
+def load_network(source="mini", preprocess=None, classes=None, size=None, dtype="float32"):
+    """Open a network for visualisation.
+
+    source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16", VGG16 of Simonyan &
+        Zisserman 2015 with ImageNet weights through keras.applications; a functional or sequential Keras model; or the
+        path of a `.keras` file (checked, then read in Keras's safe mode).
+    preprocess, classes, size, dtype: as in `Network`; "mini" and "vgg16" bring their own preprocessing and classes. The
+        classes of NAME.keras may stand in NAME.txt beside it, one in a line.
+
+    Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
+    not an image model, holds code, or whose SHA-256 is wrong.
+    """
+    if isinstance(source, str) and source == "mini":
+        model = keras.models.load_model(embedded_file("mini.keras"), compile=False)
+        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype)
+    if isinstance(source, str) and source == "vgg16":
+        return Network(_imagenet_vgg16(), preprocess or vgg_preprocess, classes or imagenet_classes(), size, dtype)
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(source)
+        source, classes = _read_model(path), classes or _read_classes(path.with_suffix(".txt"))
+    return Network(source, preprocess, classes or (), size, dtype)
+
+
+def imagenet_classes():
+    """The names of ImageNet's 1,000 classes, in the order of the scores of all models of keras.applications."""
+    return [line.split()[1] for line in IMAGENET.read_text("utf-8").splitlines()]
+
+
+def _read_model(path):
+    if path.is_dir():
+        raise ValueError(f"expected a .keras file; received the folder {path}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"expected 'mini', 'vgg16', a Keras model or a .keras file; found no file {path}.")
+    if path.suffix != ".keras":
+        raise ValueError(
+            f"expected a file that ends in .keras; received {path.name}. Keras writes one from a model it has open: "
+            "model.save('NAME.keras'). For weights of VGG16 see vizlib.convert_vgg16."
+        )
+    try:
+        check_archive(path)
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # of zip, JSON, HDF5 and of all that Keras makes of a config: a file can do no worse
+        raise ValueError(f"expected a .keras model that Keras reads in safe mode; {path} gave: {error}") from error
+
+
+def _read_classes(path):
+    if not path.is_file():
+        return ()
+    if path.stat().st_size > MAX_NAMES:
+        raise ValueError(f"expected class names, at most {MAX_NAMES} bytes; received {path.stat().st_size} in {path}.")
+    try:
+        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected class names in UTF-8, one in a line; received {path}: {error}.") from error
+
+
+def _imagenet_vgg16():
+    try:
+        return keras.applications.VGG16(weights="imagenet")
+    except Exception as error:
+        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        raise FileNotFoundError(
+            "expected the ImageNet weights of VGG16, which Keras downloads on first use. Without internet, copy "
+            f"vgg16_weights_tf_dim_ordering_tf_kernels.h5 into {folder} by hand, or use load_network('mini'), which "
+            f"is embedded; received: {error}"
+        ) from error

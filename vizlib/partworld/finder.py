@@ -1,0 +1,53 @@
+"""The parts that are seen in pictures, found by the embedded judge of parts."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vizlib._arrays import as_images
+from vizlib.partworld.embedded import load_judge
+from vizlib.partworld.world import PARTS
+
+SURE = 0.4  # confidence from which on a part counts as found
+CELL = 2  # pixels of a side of a heat map's cell
+
+
+class FoundPart(NamedTuple):
+    """A part in an image: its kind, the row and column of its centre in pixels, and the confidence in [0, 1]."""
+
+    kind: str
+    row: float
+    column: float
+    confidence: float
+
+
+def find_parts(images, judge=None):
+    """The parts that the judge sees: local maxima of its heat maps, a list of `FoundPart`s for each image.
+
+    images: (n, 64, 64, 3), as `as_images` takes them. judge: the model; None loads the embedded one.
+    """
+    from scipy.ndimage import maximum_filter
+
+    heat = (judge or load_judge("parts")).predict(as_images(images), batch_size=64, verbose=0)
+    peaks = (heat == maximum_filter(heat, (1, 3, 3, 1))) & (heat >= SURE)
+    found = [[] for _ in heat]
+    for n, row, column, kind in zip(*np.nonzero(peaks), strict=True):
+        place = (CELL * row + (CELL - 1) / 2, CELL * column + (CELL - 1) / 2)
+        found[n].append(FoundPart(PARTS[kind], *place, float(heat[n, row, column, kind])))
+    return found
+
+
+def matches(found, truth):
+    """Pairs (index in found, index in truth) of parts of one kind that lie together, each part in one pair at most.
+
+    found: `FoundPart`s. truth: `partworld.Part`s. Together is at most 3 pixels, or half of the box's longer side.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    allowed = np.zeros((len(found), len(truth)), bool)
+    for i, part in enumerate(found):
+        for j, (kind, (top, left, bottom, right), _) in enumerate(truth):
+            apart = np.hypot(part.row - (top + bottom - 1) / 2, part.column - (left + right - 1) / 2)
+            allowed[i, j] = part.kind == kind and apart <= max(3, (bottom - top) / 2, (right - left) / 2)
+    rows, columns = linear_sum_assignment(~allowed)
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]

@@ -1,0 +1,35 @@
+"""Images that are made: canvases, transforms, terms, the one loop, and the methods that are lists of terms."""
+
+from vizlib.synthesis import terms
+from vizlib.synthesis.baselines import maco, olah, simonyan
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
+from vizlib.synthesis.loop import Result, adam, gradient_descent, optimize
+from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
+from vizlib.synthesis.recipes import recipe, rerun
+from vizlib.synthesis.transforms import Camera, Jitter
+
+__all__ = [
+    "Camera",
+    "Chain",
+    "Cosine",
+    "Jitter",
+    "Phase",
+    "Pixels",
+    "Result",
+    "Suppression",
+    "Unbounded",
+    "adam",
+    "chain",
+    "find_outliers",
+    "gradient_descent",
+    "maco",
+    "olah",
+    "optimize",
+    "recipe",
+    "reconstruct",
+    "rerun",
+    "simonyan",
+    "suppress",
+    "terms",
+    "walk",
+]

@@ -1,0 +1,84 @@
+"""The baselines: images that maximise the score of a class, without its joint statistics."""
+
+import numpy as np
+
+from vizlib.attribution.gradients import saliency
+from vizlib.images import as_images
+from vizlib.networks.network import PRE, SCORES
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
+from vizlib.synthesis.loop import adam, gradient_descent, optimize
+from vizlib.synthesis.recipes import recorded
+from vizlib.synthesis.terms import ChannelScore, ClassScore, SquaredNorm
+from vizlib.synthesis.transforms import Camera, Jitter
+
+NORM = 0.005  # weight of the squared norm beside the score
+
+
+@recorded
+def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None, progress=True):
+    """Images that maximise the score of a class less their squared norm (Simonyan et al. 2013): the baseline.
+
+    class_name: or (layer, channel), to maximise that channel, summed over its positions.
+
+    tuned: with what was found to help since then: blur, jitter and normalised gradients (Yosinski et al. 2015; Olah
+    et al. 2017). If False, the method as published, gradient ascent from the mean image. The paper leaves the weight of
+    the norm and the step size open; here they are relative to the gradient of the score at the mean image, so that
+    they mean the same for any network. callback, progress, the returned `Result` and its errors: see `optimize`.
+
+    Raises ValueError for an unknown class, layer or channel.
+    """
+    terms = [score(net, class_name), NORM * SquaredNorm()]
+    canvas, rule, view = Unbounded(net.image_size), gradient_descent(0.2), None
+    if tuned:
+        canvas, rule, view = Pixels(net.image_size, blur=1.0), adam(), Jitter(4)
+    return optimize(net, terms, canvas, n, steps, seed, rule, view, None, callback, progress)
+
+
+@recorded
+def olah(net, class_name, n=4, steps=256, seed=0, callback=None, progress=True):
+    """Images that maximise the score of a class in all of many views (Olah et al. 2017, "Feature Visualization").
+
+    class_name: as of `simonyan`.
+
+    On frequencies of decorrelated colours; views are moved by 1/14 of the image, zoomed by 0.9 to 1.1 and turned by up
+    to 10 degrees, as there. callback, progress, the returned `Result` and its errors: see `optimize`.
+
+    Raises ValueError for an unknown class, layer or channel.
+    """
+    view = Camera(net.image_size, shift=net.image_size / 14, zoom=(0.9, 1.1), turn=10)
+    terms, canvas = [score(net, class_name)], Cosine(net.image_size)
+    return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
+
+
+@recorded
+def maco(net, class_name, images, n=4, steps=256, seed=0, callback=None, progress=True):
+    """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
+
+    class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
+    them; their mean magnitude spectrum is kept. Of the class they are a stronger baseline than of all classes.
+    callback, progress, the returned `Result` and its errors: see `optimize`.
+
+    Raises ValueError for an unknown class, layer or channel.
+    """
+    term, images = score(net, class_name), as_images(images)
+    # Crops of at least half of the image, since less of it is no object of any class.
+    view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.05)
+    return optimize(net, [term], Phase.of(images), n, steps, seed, adam(), view, None, callback, progress)
+
+
+def score(net, neuron):
+    """The term that raises a class score or a channel, over the norm of its gradient at the mean image.
+
+    So it is of one scale for any network. neuron: a class name, or (layer, channel), which stands for the sum over its
+    positions, before the ReLU if the layer ends in one. Raises ValueError for an unknown class, layer or channel.
+    """
+    if isinstance(neuron, (tuple, list)):
+        layer, index = neuron
+        net.check_layer(layer)
+        layer += PRE * net.is_rectified(layer)
+        term = ChannelScore(layer, np.int32(index))
+    else:
+        layer, index = SCORES, net.class_index(neuron)
+        term = ClassScore(np.int32(index))  # a number: classes share what is compiled
+    canvas = Unbounded(net.image_size)
+    return 1 / np.linalg.norm(saliency(net, canvas.image(canvas.start(1, 0)), layer, index)) * term

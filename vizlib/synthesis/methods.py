@@ -1,0 +1,171 @@
+"""The methods: each a composition of terms, handed to the one loop."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vizlib.networks.network import PRE
+from vizlib.synthesis.baselines import score as neuron_score
+from vizlib.synthesis.canvases import Cosine
+from vizlib.synthesis.loop import Result, adam, optimize
+from vizlib.synthesis.recipes import recorded
+from vizlib.synthesis.terms import Distance, Outliers, priors
+from vizlib.synthesis.transforms import Jitter
+
+QUANTILE = 0.99  # of |z| of held-out activations, beyond which a neuron is an outlier
+RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
+SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
+SCORE, PUSH = 0.01, 3.0  # weights of the score and of the outliers, beside the priors
+
+
+@dataclass(frozen=True)
+class Suppression(Result):
+    """What `suppress` returns.
+
+    before: what `images` were when only their score had been maximised. outliers: {layer: (before, after)}, which
+    neurons are outliers there, bool (n, h, w, channels) or (n, units). terms: {layer: `terms.Outliers`}, to ask the
+    same of other images, see `find_outliers`.
+    """
+
+    before: np.ndarray = None
+    outliers: dict = field(default_factory=dict)
+    terms: dict = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Chain(Result):
+    """What `chain` returns. stages: {layer: images}, deep to shallow: all that was drawn down to it, inverted."""
+
+    stages: dict = field(default_factory=dict)
+
+
+@recorded
+def reconstruct(
+    net,
+    targets,
+    layer=None,
+    statistics=None,
+    prior_weight=1.0,
+    steps=256,
+    seed=0,
+    start=None,
+    callback=None,
+    progress=True,
+):
+    """Images whose activations at a layer, or at several, are the targets: inversion (Mahendran & Vedaldi 2015).
+
+    With targets sampled from the statistics of a class this is stochastic deconvolution: each is a new image of it.
+    With a `PCAGaussian`'s draw at temperature 0 it is the inversion of the mean activation.
+
+    targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
+    {layer: such targets}, all for the same n images. statistics: what `terms.priors` takes, such as
+    `store.model(class_name, "image")`: how smooth, sharp and coloured images of the class are; without them no prior
+    applies. prior_weight: scales all of the priors. start: the `variables` of an earlier result, from which images move
+    on to the targets without having to find their coarse structure first. callback, progress, the returned `Result` and
+    its errors: see `optimize`.
+
+    Raises ValueError for targets that do not have the layer's shape or are not finite.
+    """
+    targets = targets if isinstance(targets, dict) else {layer: targets}
+    targets = {name: _checked_targets(net, values, name) for name, values in targets.items()}
+    n = len(next(iter(targets.values())))
+    if any(len(values) != n for values in targets.values()):
+        received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
+        raise ValueError(f"expected targets for the same images at each layer; received {received}.")
+    terms = [1 / len(targets) * Distance(name, values) for name, values in targets.items()]
+    if statistics is not None and prior_weight:
+        undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
+        terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]
+    view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
+    rule = adam(RATE / np.sqrt(net.image_size))
+    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)
+    return result.with_facts(layers=list(targets))
+
+
+@recorded
+def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callback=None, progress=True):
+    """Images that maximise the score of a class, rid of the neurons that no image of the class would have.
+
+    In the first quarter of the steps the score is maximised alone. In the others, those neurons of shallow layers that
+    the joint statistics of the class call outliers are moved back to where the others let expect them, and no other
+    neuron is: |z| given the others beyond the 99th percentile of that neuron in held-out images. The priors of the
+    class go with it. It joins the ascent of Simonyan et al. 2013 to a deconvolution of exactly what should not be.
+
+    store: a `StatsStore` with the layers and the images. layers: where to look for outliers; None for the two
+    shallowest in there. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`, which
+    says what was suppressed and where. Raises ValueError for a class or layer that is not there.
+    """
+    score, there = SCORE * neuron_score(net, class_name), store.layers(class_name)
+    layers = layers or [name for name in net.layers if name in there][:2]
+    outliers = {layer: _outliers(net, class_name, store, layer) for layer in layers}
+    canvas, first = Cosine(net.image_size), steps // 4
+    before = optimize(net, [score], canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
+    terms = [score, *(PUSH * term for term in outliers.values()), *priors(store.model(class_name, "image"))]
+    after = optimize(net, terms, canvas, n, steps - first, seed, adam(), None, before.variables, callback, progress)
+    both = [find_outliers(net, outliers, images) for images in (before.images, after.images)]
+    found = {layer: tuple(where[layer] for where in both) for layer in layers}
+    facts = {"layers": list(layers), "quantile": QUANTILE}
+    return Suppression(**vars(after.with_facts(**facts)), before=before.images, outliers=found, terms=outliers)
+
+
+def find_outliers(net, terms, images):
+    """Which neurons of images are outliers: {layer: bool (n, h, w, channels) or (n, units)}.
+
+    terms: {layer: `terms.Outliers`}, such as those of a `Suppression`. images: as `Network.activations` takes them.
+    """
+    activations = net.activations(images, [term.layer for term in terms.values()])
+    return {layer: term.where(activations[term.layer]) for layer, term in terms.items()}
+
+
+@recorded
+def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.0, callback=None, progress=True):
+    """Images drawn layer by layer: the deepest from the class, each below given the one above, and inverted.
+
+    The layers are drawn by `StatsStore.sample`.
+
+    store: a `StatsStore` with the layers. layers: their names, in any order. temperature: as of samplers. callback,
+    progress and errors: see `optimize`, which runs once for each layer. Returns a `Chain`; each of its stages has what
+    was drawn down to a layer, its images have it all.
+
+    Raises ValueError for a class or layer that is not there.
+    """
+    for layer in layers:
+        net.check_layer(layer)
+    layers = sorted(layers, key=net.layers.index, reverse=True)
+    drawn, stages = store.sample(class_name, layers, n, seed, temperature), {}
+    statistics = store.model(class_name, "image")
+    for i, layer in enumerate(layers):
+        targets = {name: drawn[name] for name in layers[: i + 1]}
+        result = reconstruct(net, targets, None, statistics, 1.0, steps, seed, None, callback, progress)
+        stages[layer] = result.images
+    return Chain(**vars(result), stages=stages)
+
+
+@recorded
+def walk(net, class_name, store, layer, component=0, n=7, reach=2.0, steps=256, seed=0, callback=None, progress=True):
+    """Images along a principal component of a class, from −reach to reach standard deviations from its mean.
+
+    store: a `StatsStore` with the layer. component: from 0, that of the largest variance. The rest: as `reconstruct`.
+    """
+    model = store.model(class_name, layer, "PCAGaussian")
+    if not 0 <= component < len(model.components_):
+        raise ValueError(f"expected a component from 0 to {len(model.components_) - 1}; received {component}.")
+    places = np.zeros((n, component + 1))
+    places[:, component] = np.linspace(-reach, reach, n) * np.sqrt(model.explained_variance_[component])
+    targets, statistics = model.inverse_transform(places), store.model(class_name, "image")
+    return reconstruct(net, targets, layer, statistics, 1.0, steps, seed, None, callback, progress)
+
+
+def _outliers(net, class_name, store, layer):
+    model = store.model(class_name, layer, "PCAGaussian")
+    return Outliers(layer + PRE * net.is_rectified(layer), model, model.conditional_z_threshold(QUANTILE))
+
+
+def _checked_targets(net, targets, layer):
+    expected = net.features((layer,)).output[layer].shape[1:]
+    targets = np.asarray(targets, "float32")
+    if targets.shape[1:] != tuple(expected) or not len(targets):
+        raise ValueError(f"expected targets of shape (n, {', '.join(map(str, expected))}); received {targets.shape}.")
+    if not np.isfinite(targets).all():
+        raise ValueError(f"expected finite targets; received {np.sum(~np.isfinite(targets))} that are not.")
+    return targets

@@ -1,0 +1,227 @@
+"""Recipes: what made an image, told so that a PNG can carry it and `rerun` can make the image again."""
+
+import hashlib
+import json
+import platform
+import warnings
+from dataclasses import replace
+from functools import wraps
+from importlib import import_module
+from inspect import signature
+from os import cpu_count
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vizlib import __version__
+from vizlib.images import save_image, to_uint8
+from vizlib.plots import enlarged
+from vizlib.store import layout
+from vizlib.store.store import IMAGE, Draw, StatsStore
+
+KEY = "vizlib"  # of the text in a PNG
+HOMES = dict.fromkeys(("reconstruct", "suppress", "chain", "walk"), "methods")
+HOMES |= dict.fromkeys(("simonyan", "olah", "maco"), "baselines")
+UNRECORDED = "net", "callback", "progress"
+
+
+def recorded(method):
+    """Make a method put its recipe into the provenance of its `Result`.
+
+    Added are "method", "arguments", "stopped" (the call of the callback that ended it, or None), "identity" of the
+    network, "versions" and "pixels", the SHA-256 of its images as uint8. All of it is plain JSON.
+    """
+
+    @wraps(method)
+    def run(*args, **kwargs):
+        bound = signature(method).bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        given["callback"] = stop = given["callback"] and _Counted(given["callback"])
+        result = method(*bound.args, **bound.kwargs)
+        stopped = stop.stopped if stop else None
+        if stopped is None and result.provenance["interrupted"]:
+            stopped = result.provenance["steps"]
+        chosen = {name: result.provenance[name] for name, x in given.items() if x is None and name in result.provenance}
+        told = {name: x for name, x in (given | chosen).items() if name not in UNRECORDED}
+        facts = {
+            "method": method.__name__,
+            "arguments": {name: _told(x, given.get("class_name")) for name, x in told.items()},
+            "stopped": stopped,
+            "identity": given["net"].identity,
+            "versions": versions(),
+            "pixels": _pixels(result.images),
+        }
+        return replace(result, provenance=result.provenance | facts)
+
+    return run
+
+
+def versions():
+    """Of all that may change the last bit of an image: {name: version}, the machine among them."""
+    machine = f"{platform.system()} {platform.machine()}, {cpu_count()} processors"
+    return layout.versions() | {"vizlib": __version__, "python": platform.python_version(), "machine": machine}
+
+
+def save(path, result):
+    """Write the images of a `Result` side by side to a PNG that carries its recipe: the whole file or none."""
+    save_image(path, enlarged(result.images), {KEY: json.dumps(result.provenance)})
+
+
+def recipe(path):
+    """The recipe that a PNG saved by vizlib carries: the `provenance` of its `Result`, {str: JSON value}.
+
+    Raises FileNotFoundError if there is no such file, ValueError if it carries none.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            found = json.loads(image.text[KEY])
+    except FileNotFoundError:
+        raise
+    except (KeyError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"expected a PNG that carries a recipe of vizlib; received {path}: {error!r}.") from error
+    return _checked(found)
+
+
+def rerun(source, net=None, store=None, progress=True, **given):
+    """Make the images of a recipe again, bit for bit on the same machine and backend: a `Result`.
+
+    source: a recipe, or the path of a PNG that carries one. net: the `Network`; the embedded one if None. store: the
+    `StatsStore` that it drew from, or its path. given: arguments that were arrays of the caller's own, of which a
+    recipe has only hashes; images that the store keeps need not be given.
+
+    Raises ValueError, which says what differs, for another network, other statistics or other arrays. Warns, saying
+    which versions differ, if the images are not the same to the last bit.
+    """
+    made = _checked(source) if isinstance(source, dict) else recipe(source)
+    if net is None:
+        net = import_module("vizlib.networks").load_network("mini")
+    if isinstance(store, (str, Path)):
+        store = StatsStore(store, "r")
+    _check_same("network", made["identity"], net.identity)
+    method = getattr(import_module(f"vizlib.synthesis.{HOMES[made['method']]}"), made["method"])
+    known = signature(method).parameters.keys() - set(UNRECORDED)
+    if foreign := made["arguments"].keys() - known:
+        known, foreign = ", ".join(sorted(known)), ", ".join(sorted(foreign))
+        raise ValueError(f"expected arguments of {made['method']} ({known}); received {foreign}.")
+    class_name = made["arguments"].get("class_name")
+    arguments = {name: _found(name, x, store, class_name, given) for name, x in made["arguments"].items()}
+    stopped = made["stopped"]
+    stop = _Counted(lambda *_: stop.calls >= stopped) if stopped else None
+    result = method(net, **arguments, callback=stop, progress=progress)
+    if result.provenance["pixels"] != made["pixels"]:
+        warnings.warn(f"the images are not the same to the last bit: {_versions_that_differ(made)}", stacklevel=2)
+    return result
+
+
+class _Counted:
+    """A callback that counts its calls; `stopped` is the first that ended the loop."""
+
+    def __init__(self, callback):
+        self.callback, self.calls, self.stopped = callback, 0, None
+
+    def __call__(self, *args):
+        self.calls += 1
+        end = self.callback(*args)
+        if end and self.stopped is None:
+            self.stopped = self.calls
+        return end
+
+
+def _told(value, class_name):
+    """A value of an argument as JSON: where it came from, or its hash."""
+    if isinstance(value, StatsStore):
+        return {"store": value.entries(class_name)}
+    if isinstance(value, Draw):
+        return {"draw": value.facts}
+    if hasattr(value, "entry"):
+        return {"entry": value.entry}
+    if isinstance(value, dict):
+        return {"arrays": {name: _sha256(x) for name, x in value.items()}}
+    if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
+        return {"arrays": [_sha256(x) for x in value]}
+    if isinstance(value, (list, tuple)):
+        return [_told(x, class_name) for x in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return value.item() if isinstance(value, np.generic) else {"arrays": _sha256(value)}
+
+
+def _found(name, told, store, class_name, given):
+    """The value that `_told` told of."""
+    if not isinstance(told, dict):
+        return told
+    (kind, facts), = told.items()
+    if kind == "arrays":
+        if name in given and _told(given[name], class_name) != told:
+            raise ValueError(f"expected the arrays {name} that the recipe was made with; received others.")
+        value = given[name] if name in given else _kept(store, told)
+        if value is None:
+            raise ValueError(f"expected {name}=…, arrays that the recipe has only hashes of; received none.")
+        return value
+    if store is None:
+        raise ValueError(f"expected store=…, a file of the statistics that the recipe names; received {store!r}.")
+    if kind == "store":
+        _check_entries(store, class_name, facts)
+        return store
+    if kind == "entry":
+        model = store.model(facts["class_name"], facts["layer"], facts["estimator"])
+        _check_same("statistics", facts, model.entry)
+        return model
+    _check_entries(store, facts["class_name"], facts["entries"])
+    return store.sample(**{name: x for name, x in facts.items() if name != "entries"})
+
+
+def _kept(store, told):
+    """The images of a class that a recipe tells of, if the store keeps them."""
+    classes = [name for name in store.classes if IMAGE in store.layers(name)] if store else ()
+    return next((images for name in classes if _told(images := store.activations(name, IMAGE), name) == told), None)
+
+
+def _checked(made):
+    """The recipe, if it is one: ValueError for anything else, as a file of anyone may hold anything."""
+    method = made.get("method") if isinstance(made, dict) else None
+    if method not in HOMES:
+        raise ValueError(f"expected a recipe with a method out of {', '.join(HOMES)}; received {method!r}.")
+    lacking = {"arguments", "stopped", "identity", "versions", "pixels"} - set(made)
+    if lacking or not all(isinstance(made[name], dict) for name in ("arguments", "identity", "versions")):
+        raise ValueError(f"expected a whole recipe; received one without {', '.join(sorted(lacking)) or 'its parts'}.")
+    return made
+
+
+def _check_entries(store, class_name, expected):
+    there = store.entries(class_name)
+    _check_same(f"statistics of {class_name}", expected, {layer: there.get(layer) for layer in expected})
+
+
+def _check_same(what, expected, received):
+    differing = [name for name in expected.keys() | received.keys() if expected.get(name) != received.get(name)]
+    if differing:
+        told = " and ".join(f"{name} {_short(expected.get(name))}" for name in sorted(differing))
+        found = " and ".join(_short(received.get(name)) for name in sorted(differing))
+        raise ValueError(f"expected the {what} of the recipe, with {told}; received {found}.")
+
+
+def _short(value):
+    """A value for a message: of a hash the first digits."""
+    return value[:12] if isinstance(value, str) and len(value) == 64 else repr(value)
+
+
+def _versions_that_differ(made):
+    now = versions()
+    differing = [
+        f"{name} was {made['versions'].get(name)!r} and is {now.get(name)!r}"
+        for name in sorted(made["versions"].keys() | now.keys())
+        if made["versions"].get(name) != now.get(name)
+    ]
+    return "; ".join(differing) or "no version differs, so that it is the processor or what it computes in parallel."
+
+
+def _sha256(array):
+    values = np.ascontiguousarray(array)
+    return hashlib.sha256(repr((values.shape, values.dtype.str)).encode() + values.tobytes()).hexdigest()
+
+
+def _pixels(images):
+    return _sha256(to_uint8(images))

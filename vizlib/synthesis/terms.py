@@ -1,0 +1,230 @@
+"""Terms: what an image is asked to be. Each looks at the activations of the images and returns a loss per image.
+
+A term is frozen; `2 * term` is a new one of twice the weight. The image itself is the layer "image".
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from vizlib.networks.network import SCORES
+from vizlib.statistics import colour_composition, edge_sharpness, total_variation
+from vizlib.synthesis.canvases import MEAN_COLOUR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """The base of all terms.
+
+    `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
+    (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. `per_image`:
+    names of the fields that hold an entry for each image. Fields that are neither arrays nor floats have to be
+    hashable: terms that differ in numbers alone share one compiled function.
+    """
+
+    weight: float = 1.0
+    layers = ()
+    per_image = ()
+
+    @property
+    def name(self):
+        return type(self).__name__
+
+    def __rmul__(self, factor):
+        return replace(self, weight=factor * self.weight)
+
+    def __call__(self, activations):
+        return self.weight * self.measure(activations)
+
+
+@dataclass(frozen=True)
+class LayerTerm(Term):
+    """The base of terms that look at one layer. layer: its name, as in `Network.features`."""
+
+    layer: str
+
+    @property
+    def layers(self):
+        return (self.layer,)
+
+
+@dataclass(frozen=True)
+class Distance(LayerTerm):
+    """‖φ(x) − t‖² / ‖t‖² to target activations t at a layer (Mahendran & Vedaldi 2015).
+
+    targets: float32 (n, h, w, channels) or (n, units), one for each image.
+    """
+
+    targets: Any
+    per_image = ("targets",)
+
+    def measure(self, activations):
+        axes = tuple(range(1, len(self.targets.shape)))
+        error = ops.sum((activations[self.layer] - self.targets) ** 2, axis=axes)
+        return error / ops.maximum(ops.sum(ops.square(self.targets), axis=axes), 1e-12)
+
+
+@dataclass(frozen=True)
+class ClassScore(Term):
+    """Minus the score of a class before the softmax (Simonyan et al. 2013). index: its position in the scores."""
+
+    index: int
+    layers = (SCORES,)
+
+    def measure(self, activations):
+        return -ops.take(activations[SCORES], self.index, axis=1)
+
+
+@dataclass(frozen=True)
+class ChannelScore(LayerTerm):
+    """Minus the activation of a channel, or unit, summed over its positions. index: into the last axis of the layer."""
+
+    index: int
+
+    def measure(self, activations):
+        values = ops.take(activations[self.layer], self.index, axis=-1)
+        return -ops.sum(ops.reshape(values, (values.shape[0], -1)), axis=1)
+
+
+@dataclass(frozen=True)
+class SquaredNorm(Term):
+    """‖x − mean‖², summed over pixels and colours: the regulariser of Simonyan et al. 2013. mean: RGB in [0, 1]."""
+
+    mean: tuple = tuple(MEAN_COLOUR.tolist())
+
+    def measure(self, activations):
+        return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
+
+
+@dataclass(frozen=True)
+class Typical(Term):
+    """How far a statistic of the image lies outside the usual range of a class: a prior.
+
+    The loss is the mean over the statistic's entries of max(0, |z| − 1), z being the distance to the mean of the
+    class in standard deviations: whatever two thirds of the real images do costs nothing, and no single entry rules.
+
+    statistic: from images (n, h, w, 3) in [0, 1] to (n, entries), one of those in `vizlib.statistics`. mean, std:
+    float32 (entries,), of the real images.
+    """
+
+    statistic: Any
+    mean: Any
+    std: Any
+
+    @property
+    def name(self):
+        return self.statistic.__name__.replace("_", " ")
+
+    def measure(self, activations):
+        z = (self.statistic(activations["image"]) - self.mean) / self.std
+        return _excess(z, 1)
+
+
+@dataclass(frozen=True)
+class TotalVariation(Term):
+    """The mean gradient magnitude of the image, as a share of what is usual for the class (Rudin et al. 1992).
+
+    Of all images with the activations asked for it prefers the smoothest, and smooth between edges rather than blurred.
+    usual: the mean gradient magnitude of real images of the class.
+    """
+
+    usual: float
+    name = "total variation"
+
+    def measure(self, activations):
+        return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
+
+
+@dataclass(frozen=True)
+class ChannelStatistics(LayerTerm):
+    """How far channel means and covariances at a layer are from those of a class: texture (Gatys et al. 2015).
+
+    The mean over channels of max(0, |z| − 1), z being the distance of the image's channel mean to that of the class in
+    standard deviations over images, plus ‖C(x) − C‖² / ‖C‖² of the second moments about the means of the class.
+
+    moments: the fitted `Moments` of the layer.
+    """
+
+    moments: Any
+
+    def measure(self, activations):
+        mean, covariance, deviation = (
+            np.asarray(x, "float32")
+            for x in (
+                self.moments.channel_mean_,
+                self.moments.channel_covariance_,
+                np.sqrt(np.diag(self.moments.spatial_mean_covariance_) + 1e-12),
+            )
+        )
+        values = activations[self.layer]
+        centred = ops.reshape(values, (values.shape[0], -1, values.shape[-1])) - mean
+        z = ops.mean(centred, axis=1) / deviation
+        found = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / centred.shape[1]
+        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / np.sum(covariance**2)
+        return _excess(z, 1) + error
+
+
+@dataclass(frozen=True)
+class Outliers(LayerTerm):
+    """How far the outlying neurons of a layer are beyond what all its others let expect: the mean of max(0, |z| − t).
+
+    z is the conditional score of a neuron under the class (`PCAGaussian.conditional_z`). What the others let expect is
+    held fixed in the gradient, which therefore moves the outliers and no other neuron of the layer.
+
+    model: the fitted `PCAGaussian` of the layer. threshold: t, float32 (*shape_).
+    """
+
+    model: Any
+    threshold: Any
+
+    def z(self, activations):
+        """The conditional scores of activations (n, *shape_): float32 (n, units)."""
+        mean, axes, signal, deviation = self._constants
+        values = ops.reshape(activations, (-1, mean.size))
+        centred = ops.stop_gradient(values) - mean
+        surprise = centred - ops.matmul(ops.matmul(centred, axes.T) * signal, axes)
+        return surprise / deviation[1] + (values - ops.stop_gradient(values)) / deviation[0]
+
+    def measure(self, activations):
+        z = self.z(activations[self.layer])
+        return _excess(z, ops.reshape(ops.cast(self.threshold, "float32"), (-1,)))
+
+    def where(self, activations):
+        """Which neurons of activations (n, *shape_) are outliers: bool, of the same shape."""
+        z = ops.convert_to_numpy(self.z(activations))
+        return np.abs(z.reshape(activations.shape)) > self.threshold
+
+    @cached_property
+    def _constants(self):
+        """Mean, axes and their signal; the deviation of a neuron given the others, and that of what is scored by it."""
+        axes, signal, noise, own = self.model.conditionals()
+        deviation = np.sqrt([noise / own, noise * own])
+        return [np.asarray(x, "float32") for x in (self.model.mean_, axes, signal, deviation)]
+
+
+def _excess(z, usual):
+    """How far scores z (n, entries) are beyond what is usual, to either side, mean over the entries: (n,)."""
+    return ops.mean(ops.relu(ops.abs(z) - usual), axis=1)
+
+
+def priors(statistics, smoothness=0.07):
+    """The priors that a class sets: of its images total variation, colours and edges; of layers their channels.
+
+    The power spectrum is none of them: as a `Typical` it is met at least cost by single black and white pixels.
+
+    statistics: the fitted `ImageStatistics`, or {"image": those, layer: fitted `Moments`}. smoothness: the weight of
+    the total variation, which always pulls; all others cost nothing within the usual range. Where it is low, so is
+    theirs: edges beside activations that say more of them are met by single bright pixels.
+    """
+    statistics = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
+    terms, image, weight = [], statistics.pop("image", None), min(0.02, 0.8 * smoothness)
+    if image is not None:
+        usual = float(np.exp(image.mean_[total_variation.__name__][0]))
+        terms = [TotalVariation(usual, weight=smoothness)] + [
+            Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
+            for function in (colour_composition, edge_sharpness)
+        ]
+    return terms + [ChannelStatistics(layer, moments, weight=weight) for layer, moments in statistics.items()]
