@@ -81,32 +81,3 @@ def test_values_that_are_not_finite():
     X[3, 2] = np.nan
     with pytest.raises(ValueError, match="finite activations"):
         GaussianCopula().fit(X)
-
-
-def test_a_state_is_all_of_a_model():
-    model = GaussianCopula(rectify=True).fit(rectified(60).reshape(60, 5, 1) - 0.5)
-    again = GaussianCopula.from_state(model.state())
-    np.testing.assert_array_equal(again.sample(5, seed=3), model.sample(5, seed=3))
-    assert again.rectify and again.shape_ == (5, 1) and again.n_samples_seen_ == 60
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"atom_": np.zeros(4)},
-        {"atom_share_": np.full(5, 1.1)},
-        {"atom_share_": np.full(5, np.nan)},
-        {"quantiles_": np.zeros((1, 5))},
-        {"quantiles_": np.zeros((9, 4))},
-        {"quantiles_": np.full((9, 5), np.inf)},
-        {"mean_": np.zeros(4)},
-    ],
-    ids=lambda wrong: next(iter(wrong)),
-)
-def test_a_state_that_cannot_be_is_refused(wrong):
-    state = GaussianCopula().fit(rectified(30)).state()
-    with pytest.raises(ValueError, match="expected .* received"):
-        GaussianCopula.from_state(state | wrong)
-    del state["quantiles_"]
-    with pytest.raises(ValueError, match="without quantiles_"):
-        GaussianCopula.from_state(state)

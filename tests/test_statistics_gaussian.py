@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal, norm
 from sklearn.covariance import OAS, LedoitWolf
 from sklearn.decomposition import PCA as Oracle
 
-from vizlib.statistics import PCAGaussian, pca, pooled, relative_mahalanobis, streaming
+from vizlib.statistics import PCAGaussian, gaussian, pooled, relative_mahalanobis, streaming
 
 
 def data(seed, n, p, rank=4, noise=0.5):
@@ -37,8 +37,9 @@ def test_n_components_are_those_of_samples_not_those_kept():
     assert len(model.components_) == 39
     centred = model.sample(500).reshape(500, -1) - model.mean_
     assert np.linalg.matrix_rank(centred, tol=1e-3 * np.linalg.norm(centred, 2)) == 3
-    with pytest.raises(ValueError, match="n_components from 1 to 39.*received 40"):
-        PCAGaussian(40).fit(X)
+    assert PCAGaussian(40).fit(X).n_components_ == 39
+    with pytest.raises(ValueError, match="n_components of at least 1, or None; received 0"):
+        PCAGaussian(0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -58,7 +59,7 @@ def test_seed_and_temperature_decide_the_sample():
     np.testing.assert_array_equal(model.sample(3, seed=7), draws)
     assert not np.isclose(model.sample(3, seed=8), draws).any()
     mean = model.mean_.reshape(4, 5)
-    np.testing.assert_array_equal(model.sample(3, temperature=0), np.stack([mean] * 3))
+    np.testing.assert_allclose(model.sample(3, temperature=0), np.stack([mean] * 3), atol=1e-5)
     np.testing.assert_allclose(model.sample(3, 7, 0.5) - mean, (draws - mean) / 2, atol=1e-5)
 
 
@@ -87,7 +88,7 @@ def test_log_densities_are_those_of_scikit_learn(seed, k, monkeypatch):
 @pytest.mark.parametrize("n, p", [(60, 12), (20, 150)])
 @pytest.mark.parametrize("shrinkage", ["ledoit_wolf", "oas", None])
 def test_scores_are_those_of_the_dense_formulas(n, p, shrinkage, monkeypatch):
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 8 * n * 5)
+    monkeypatch.setattr(gaussian, "BLOCK_BYTES", 8 * n * 5)
     X, new = data(1, n, p), data(1, n + 7, p)[n:].astype("float64")
     model = PCAGaussian(shrinkage=shrinkage).fit(X)
     covariance, centred = dense(model), new - model.mean_
@@ -130,7 +131,7 @@ def held_out(X, k):
 
 @pytest.mark.parametrize("n, p", [(60, 12), (30, 200)])
 def test_noise_and_thresholds_are_those_of_held_out_data(n, p, monkeypatch):
-    monkeypatch.setattr(streaming, "BLOCK_BYTES", 8 * n * 7)
+    monkeypatch.setattr(gaussian, "BLOCK_BYTES", 8 * n * 7)
     X = data(2, n, p)
     model = PCAGaussian(4, shrinkage=None).fit(X)
     folds = list(held_out(X, 4))
@@ -179,21 +180,6 @@ def test_an_odd_neuron_is_told_though_its_value_is_usual():
     assert z[3] > 15 and z[3] > 4 * np.delete(z, 3).max() and z[3] > 4 * model.conditional_z_threshold(1)[3]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_what_the_components_kept_do_not_hold(seed, monkeypatch):
-    """With few components kept, held-out numbers rest on the size of what they miss: close to the full ones, below."""
-    X = data(seed, 60, 300, noise=2)
-    full = PCAGaussian(4).fit(X)
-    monkeypatch.setattr(pca, "MAX_COMPONENTS", 20)
-    model = PCAGaussian(4).fit(X)
-    assert model.components_.shape == (20, 300)
-    assert 0.85 * full.noise_variance_ < model.noise_variance_ < full.noise_variance_
-    assert model.threshold(0.9) == pytest.approx(full.threshold(0.9), rel=0.1)
-    np.testing.assert_allclose(model.score_samples(X), full.score_samples(X), rtol=0.05)
-    ratio = model.conditional_z_threshold(0.9) / full.conditional_z_threshold(0.9)
-    assert 0.8 < np.median(ratio) < 1.2
-
-
 def test_a_refit_forgets_the_folds():
     first, second = data(0, 40, 20), 3 * data(1, 30, 20)
     model = PCAGaussian().fit(first)
@@ -229,13 +215,6 @@ def test_pooled_models_are_the_model_of_all_samples(sizes, p, monkeypatch):
     np.testing.assert_allclose(model.coordinates_[:, :9], whole.coordinates_[:, :9], atol=2e-2)
     assert model.total_variance_ == pytest.approx(whole.total_variance_, rel=1e-5)
     assert model.noise_variance_ == pytest.approx(whole.noise_variance_, rel=1e-3)
-
-    monkeypatch.setattr(pca, "MAX_COMPONENTS", 12)
-    truncated = pooled([PCAGaussian().fit(x) for x in X])
-    assert truncated.total_variance_ == pytest.approx(whole.total_variance_, rel=1e-5)
-    assert len(truncated.components_) == 12 and truncated.residual_.sum() > 0
-    explained = truncated.explained_variance_.sum() + truncated.residual_.sum() / (sum(sizes) - 1)
-    assert truncated.total_variance_ == pytest.approx(explained, rel=1e-5)
 
 
 def test_models_that_cannot_be_pooled():

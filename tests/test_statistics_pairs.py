@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from vizlib.statistics import PCA, LayerPair, PCAGaussian, pairs
+from vizlib.statistics import LayerPair, PCAGaussian, Snapshots, pairs
 
 
 def layers(seed, n, common=1.0, noise=0.3):
@@ -17,7 +17,7 @@ def layers(seed, n, common=1.0, noise=0.3):
     return lower.reshape(n, 4, 5).astype("float32"), upper.astype("float32") + 7
 
 
-def pair(X, Y, kind=PCA):
+def pair(X, Y, kind=Snapshots):
     return LayerPair(kind().fit(X), kind().fit(Y))
 
 
@@ -31,7 +31,7 @@ def joint(pair, k, m):
 
 
 @pytest.mark.parametrize("seed, n, common", [(0, 60, 0.9), (1, 50, 0.6), (2, 30, 1.0)])
-@pytest.mark.parametrize("kind", [PCA, PCAGaussian])
+@pytest.mark.parametrize("kind", [Snapshots, PCAGaussian])
 def test_draws_are_those_of_the_conditional_gaussian(seed, n, common, kind):
     X, Y = layers(seed, n, common)
     model, k = pair(X, Y, kind), n // 10
@@ -71,7 +71,7 @@ def test_the_seed_decides_and_temperature_scales():
 def test_draws_are_rectified_where_the_lower_layer_is():
     X, Y = layers(0, 60)
     raw = pair(X, Y).sample_given(Y[0], 9)
-    rectified = LayerPair(PCA(rectify=True).fit(X), PCA().fit(Y)).sample_given(Y[0], 9)
+    rectified = LayerPair(Snapshots(rectify=True).fit(X), Snapshots().fit(Y)).sample_given(Y[0], 9)
     np.testing.assert_array_equal(rectified, np.maximum(raw, 0))
 
 
@@ -117,7 +117,7 @@ def test_no_draw_replays_an_image():
     X, Y = rng.standard_normal((40, 500)), rng.standard_normal((40, 600))  # fewer images than features
     model = pair(X, Y)
     assert model.canonical_correlations_.max() < 0.9
-    a, b = PCA().fit(X), PCA().fit(Y)
+    a, b = Snapshots().fit(X), Snapshots().fit(Y)
     whole = (a.coordinates_ / np.sqrt(a.explained_variance_)).T @ (b.coordinates_ / np.sqrt(b.explained_variance_)) / 39
     np.testing.assert_allclose(np.linalg.svd(whole)[1], 1, rtol=1e-4)  # with all components all are 1
 
@@ -125,9 +125,9 @@ def test_no_draw_replays_an_image():
 def test_layers_that_do_not_belong_together():
     X, Y = layers(0, 60)
     with pytest.raises(ValueError, match="same images.*received 60 and 59"):
-        LayerPair(PCA().fit(X), PCA().fit(Y[:59]))
+        LayerPair(Snapshots().fit(X), Snapshots().fit(Y[:59]))
     with pytest.raises(ValueError, match="at least 5; received 4 and 4"):
-        LayerPair(PCA().fit(X[:4]), PCA().fit(Y[:4]))
+        LayerPair(Snapshots().fit(X[:4]), Snapshots().fit(Y[:4]))
     model = pair(X, Y)
     with pytest.raises(ValueError, match=r"shape \(30,\); received \(1, 30\)"):
         model.sample_given(Y[:1], 2)
@@ -137,7 +137,7 @@ def test_layers_that_do_not_belong_together():
 
 def test_a_spectral_norm_of_one_or_more_is_never_used():
     X, Y = layers(0, 60)
-    lower, upper = PCA().fit(X), PCA().fit(Y)
+    lower, upper = Snapshots().fit(X), Snapshots().fit(Y)
     lower.explained_variance_ = lower.explained_variance_ / 4  # a state whose parts fit but are not of one fit
     with pytest.raises(ArithmeticError, match="spectral norm below 1; received"):
         LayerPair(lower, upper)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import PCA, LocalGaussian, QuiltedGaussian, QuiltedPair, quilted
+from vizlib.statistics import LocalGaussian, QuiltedGaussian, QuiltedPair, Snapshots, quilted
 from vizlib.statistics.quilting import _nearest_patches
 
 
@@ -67,14 +67,15 @@ def test_patches_of_one_activation_agree_and_those_of_several_do_not():
 def test_of_two_draws_the_one_that_fits_together_best_is_kept():
     model = QuiltedGaussian(6).fit(np.random.default_rng(10).normal(size=(40, 8, 8, 3)).astype("float32"))
     sample = model.sample(3, seed=2)
-    draws = model._draw(6, np.random.default_rng(2), 1.0)
+    mixtures = model._mixtures(6, np.random.default_rng(2), 1.0)
+    draws, real = model.coordinates_of(mixtures), model.real(model.images_)
     for i in range(3):
         quilts = []
         for draw in draws[2 * i : 2 * i + 2]:
             order = np.argsort(np.linalg.norm(model.coordinates_ - draw, axis=1), kind="stable")
-            quilts.append(quilted(model._restored(draw[None])[0], model._restored(model.coordinates_[order[3:9]])))
+            quilts.append(quilted(model.inverse_transform(draw[None])[0], real[order[3:9]]))
         kept, other = sorted(quilts, key=lambda quilt: quilt[2])
-        np.testing.assert_array_equal(sample[i], kept[0])
+        np.testing.assert_allclose(sample[i], kept[0], atol=1e-4)
         assert kept[2] < other[2]
 
 
@@ -123,32 +124,38 @@ def pair(seed, n=30):
     """Two layers on the same images, the lower with twice the positions."""
     rng = np.random.default_rng(seed)
     upper, lower = (rng.normal(size=(n, *shape)).astype("float32") for shape in ((8, 8, 3), (16, 16, 2)))
-    return upper, lower, QuiltedPair(PCA().fit(lower), PCA().fit(upper))
+    return upper, lower, QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper))
 
 
 def test_below_a_real_activation_is_what_went_with_it():
     upper, lower, model = pair(0)
-    np.testing.assert_allclose(model.below(upper[:5]), lower[:5], atol=1e-4)
+    below, mixtures = model.below(upper[:5], [np.arange(30)] * 5)
+    np.testing.assert_allclose(below, lower[:5], atol=1e-4)
+    for i, mixture in enumerate(mixtures):
+        np.testing.assert_array_equal(mixture.images, np.arange(30))
+        np.testing.assert_array_equal(mixture.weights, np.arange(30) == i)
 
 
 def test_below_two_halves_are_the_halves_that_went_with_them():
     upper, lower, model = pair(1)
-    below = model.below(np.concatenate([upper[[4], :, :4], upper[[9], :, 4:]], axis=2))[0]
+    below, mixtures = model.below(np.concatenate([upper[[4], :, :4], upper[[9], :, 4:]], axis=2), [np.array([9, 4, 1])])
+    below = below[0]
+    assert mixtures[0].weights[:2].min() > 0.4 and mixtures[0].weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(below[:, :4], lower[4, :, :4], atol=1e-4)
     np.testing.assert_allclose(below[:, -4:], lower[9, :, -4:], atol=1e-4)
 
 
 def test_below_what_has_moved_is_what_has_moved_twice_as_far():
     upper, lower, model = pair(2, n=16)
-    below = model.below(np.roll(upper[[7]], 1, axis=2))[0]
+    below = model.below(np.roll(upper[[7]], 1, axis=2), [np.arange(16)])[0][0]
     np.testing.assert_allclose(below[4:-4, 6:-4], lower[7, 4:-4, 4:-6], atol=1e-4)
 
 
 def test_a_pair_of_layers_that_do_not_fit_is_refused():
     upper, lower, model = pair(3)
     with pytest.raises(ValueError, match="expected two models of the same images; received 30 and 29"):
-        QuiltedPair(PCA().fit(lower), PCA().fit(upper[1:]))
+        QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper[1:]))
     with pytest.raises(ValueError, match="expected layers with positions; received"):
-        QuiltedPair(PCA().fit(lower), PCA().fit(upper.reshape(30, -1)))
+        QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper.reshape(30, -1)))
     with pytest.raises(ValueError, match="expected activations of shape"):
-        model.below(upper[:1, :4])
+        model.below(upper[:1, :4], [np.arange(30)])

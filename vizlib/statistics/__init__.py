@@ -1,7 +1,7 @@
 """Estimators of what images of a class have in common, with the contract of scikit-learn.
 
-Samplers share one decomposition, `PCA`, and its state: each of `PCAGaussian`, `LocalGaussian`, `QuiltedGaussian`,
-`BootstrapMix` and `ClusteredGaussian` can be made of the state of any other. `GaussianCopula` has a state of its own.
+Samplers share one decomposition, `Snapshots`, and its state: each of `PCAGaussian`, `LocalGaussian`, `QuiltedGaussian`,
+`BootstrapMix` and `ClusteredGaussian` can be made of the state of any other. A draw is a `Mixture` of real images.
 """
 
 from vizlib.statistics.agreement import sampler_agreement
@@ -14,24 +14,27 @@ from vizlib.statistics.image import (
     power_spectrum,
     total_variation,
 )
+from vizlib.statistics.marginals import Marginals
+from vizlib.statistics.mixtures import BootstrapMix, ClusteredGaussian, LocalGaussian, drawn_together
 from vizlib.statistics.moments import Moments
 from vizlib.statistics.pairs import LayerPair
-from vizlib.statistics.pca import PCA
 from vizlib.statistics.quilting import QuiltedGaussian, QuiltedPair, quilted
-from vizlib.statistics.samplers import BootstrapMix, ClusteredGaussian, LocalGaussian, drawn_together
+from vizlib.statistics.snapshots import Mixture, Snapshots
 
 __all__ = [
-    "PCA",
     "BootstrapMix",
     "ClusteredGaussian",
     "GaussianCopula",
     "ImageStatistics",
     "LayerPair",
     "LocalGaussian",
+    "Marginals",
+    "Mixture",
     "Moments",
     "PCAGaussian",
     "QuiltedGaussian",
     "QuiltedPair",
+    "Snapshots",
     "colour_composition",
     "drawn_together",
     "edge_sharpness",

@@ -1,13 +1,18 @@
 """How far drawn activations agree with real ones, in numbers that ask nothing of the sampler but draws."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from vizlib.statistics.pca import PCA
+from vizlib.statistics.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEADING = 8  # principal components in which likelihoods are estimated: a kernel density needs few dimensions
 
 
-def sampler_agreement(samples, real, held_out):
+def sampler_agreement(samples: dict[str, np.ndarray], real: np.ndarray, held_out: np.ndarray) -> "pd.DataFrame":
     """Samplers beside real activations: a pandas DataFrame, a row for each and one, "real", for the real ones.
 
     samples: {name: activations (m, h, w, channels)}; real: (n, h, w, channels), those that samplers were fitted on;
@@ -22,7 +27,7 @@ def sampler_agreement(samples, real, held_out):
     """
     import pandas as pd
 
-    pca = PCA(LEADING).fit(real)
+    snapshots = Snapshots().fit(real)
     correlations, known = _channel_correlations(real), _flat(real)
     rows = {}
     for name, values in {"real": held_out, **samples}.items():
@@ -32,7 +37,7 @@ def sampler_agreement(samples, real, held_out):
             "spread": np.sqrt(flat.var(axis=0).sum()),
             "zeros": np.mean(values == 0),
             "correlation_error": np.sqrt(np.mean((_channel_correlations(values) - correlations) ** 2)),
-            "log_likelihood": _log_likelihood(pca, source, held_out),
+            "log_likelihood": _log_likelihood(snapshots, source, held_out),
             "nearest": _nearest(flat, known),
         }
     frame, shares = pd.DataFrame.from_dict(rows, orient="index"), ["norm", "spread", "nearest"]
@@ -58,8 +63,9 @@ def _channel_correlations(values):
     return covariance * scale * scale[:, None]
 
 
-def _log_likelihood(pca, samples, held_out):
+def _log_likelihood(snapshots, samples, held_out):
     from scipy.stats import gaussian_kde
 
-    scale = np.sqrt(pca.explained_variance_)
-    return gaussian_kde((pca.transform(samples) / scale).T).logpdf((pca.transform(held_out) / scale).T).mean()
+    scale = np.sqrt(snapshots.explained_variance_[:LEADING])
+    samples, held_out = ((snapshots.transform(x)[:, :LEADING] / scale).T for x in (samples, held_out))
+    return gaussian_kde(samples).logpdf(held_out).mean()

@@ -1,13 +1,16 @@
 """Activations with the marginal distribution of every unit as it is, zeros included, and Gaussian in between."""
 
+from typing import Self
+
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from vizlib.statistics.gaussian import PCAGaussian
-from vizlib.statistics.pca import COMPONENT_BYTES, generator
+from vizlib.statistics.snapshots import generator
 from vizlib.statistics.streaming import blocks
 
 LEVELS = 64  # of the quantiles that are kept of each unit
+QUANTILE_BYTES = 2**28  # of float32, the most that they may take
 
 
 class GaussianCopula:
@@ -21,20 +24,24 @@ class GaussianCopula:
     n_components: of the scores; None for a fifth of the samples. rectify: whether X is from before a ReLU that belongs
     to it. Quantiles are then of what comes after, but scores of what comes before, where zeros are not all alike.
 
-    Fitted: `scores_`, a `PCAGaussian`; `atom_` float32 (p,), its share `atom_share_` float64 (p,), and `quantiles_`
-    float32 (q, p), evenly spaced ones of the values above it; `shape_`; `n_samples_seen_`.
+    Fitted: `scores_`, a `PCAGaussian`, and its `components_` float32 (k, p); `atom_` float32 (p,), its share
+    `atom_share_` float64 (p,), and `quantiles_` float32 (q, p), evenly spaced ones of the values above it; `shape_`;
+    `n_samples_seen_`.
     """
 
-    def __init__(self, n_components=None, rectify=False):
+    def __init__(self, n_components: int | None = None, rectify: bool = False):
         self.n_components = n_components
         self.rectify = rectify
 
-    def fit(self, X):
-        """Fit on X: float (n, ...), as `PCA.fit` takes it, and with its errors."""
+    def fit(self, X) -> Self:
+        """Fit on X: float (n, ...), as `Snapshots.fit` takes it, and with its errors."""
         self.scores_ = PCAGaussian(self.n_components).fit(_Scores(X))
-        p, n = self.scores_.mean_.size, len(X)
+        p, n, weights = self.scores_.mean_.size, len(X), self.scores_.weights_[:, : self.scores_.n_components_]
+        self.components_ = np.empty((weights.shape[1], p), "float32")
+        for columns, scores in blocks(_Scores(X)):
+            self.components_[:, columns] = weights.T @ scores[self.scores_.images_]
         self.atom_, self.atom_share_ = np.empty(p, "float32"), np.empty(p)
-        self.quantiles_ = np.empty((max(2, min(LEVELS, COMPONENT_BYTES // (4 * p))), p), "float32")
+        self.quantiles_ = np.empty((max(2, min(LEVELS, QUANTILE_BYTES // (4 * p))), p), "float32")
         levels = np.linspace(0, 1, len(self.quantiles_))[:, None]
         for columns, values in blocks(X):
             values = np.sort(np.maximum(values, 0) if self.rectify else values, axis=0)
@@ -55,17 +62,16 @@ class GaussianCopula:
     def n_samples_seen_(self):
         return self.scores_.n_samples_seen_
 
-    def sample(self, n, seed=0, temperature=1.0):
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         """Draw n ≥ 1 activations: float32 (n, *shape_).
 
         temperature ≥ 0: scales the scores; 0 gives the median of every unit. Raises ValueError for others.
         """
-        model = self.scores_
-        draw = model._draw(n, generator(n, seed, temperature), temperature).astype("float32")
-        components = model.components_[: model.n_components_]
-        variances = model.explained_variance_[: len(components)].astype("float32")
+        components, k = self.components_, len(self.components_)
+        noise = temperature * generator(n, seed, temperature).standard_normal((n, k))
+        variances = self.scores_.explained_variance_[:k].astype("float32")
         deviation = np.sqrt(variances @ components**2)
-        scores = draw @ components / np.where(deviation > 0, deviation, 1)
+        scores = (noise.astype("float32") * np.sqrt(variances)) @ components / np.where(deviation > 0, deviation, 1)
         return self._back(ndtr(scores)).reshape(n, *self.shape_)
 
     def _back(self, ranks):
@@ -76,32 +82,6 @@ class GaussianCopula:
         low, high = (np.take_along_axis(self.quantiles_, i, axis=0) for i in (below, below + 1))
         values = low + (position - below) * (high - low)
         return np.where(ranks < self.atom_share_, self.atom_, values).astype("float32")
-
-    def state(self):
-        """All that a fitted model is, as {name: array or number}: the state of `scores_`, and the quantiles."""
-        own = {name: getattr(self, name) for name in ("rectify", "atom_", "atom_share_", "quantiles_")}
-        return self.scores_.state() | own
-
-    @classmethod
-    def from_state(cls, state, **parameters):
-        """The model of a `state`; ValueError if parts are missing, do not fit together or cannot be."""
-        missing = {"atom_", "atom_share_", "quantiles_"} - set(state)
-        if missing:
-            raise ValueError(f"expected a whole state; received one without {', '.join(sorted(missing))}.")
-        model = cls(rectify=bool(state.get("rectify")), **parameters)
-        model.scores_ = PCAGaussian.from_state(state | {"rectify": False}, n_components=model.n_components)
-        model.atom_ = np.asarray(state["atom_"], "float32")
-        model.atom_share_ = np.asarray(state["atom_share_"], "float64")
-        model.quantiles_ = np.asarray(state["quantiles_"], "float32")
-        p, q = model.scores_.mean_.size, len(np.atleast_1d(model.quantiles_))
-        shapes = model.atom_.shape, model.atom_share_.shape, model.quantiles_.shape
-        if q < 2 or shapes != ((p,), (p,), (q, p)):
-            raise ValueError(f"expected atoms, shares and at least 2 quantiles of {p} units; received shapes {shapes}.")
-        if not all(np.isfinite(value).all() for value in (model.atom_, model.quantiles_)):
-            raise ValueError("expected finite atoms and quantiles; received some that are not.")
-        if not ((model.atom_share_ >= 0) & (model.atom_share_ <= 1)).all():
-            raise ValueError(f"expected shares from 0 to 1; received {model.atom_share_}.")
-        return model
 
 
 class _Scores:

@@ -1,50 +1,57 @@
 """A Gaussian over the principal components of activations: a sampler, and a density that tells outliers."""
 
 from functools import cached_property
-from math import prod
 
 import numpy as np
 
-from vizlib.statistics import streaming
-from vizlib.statistics.pca import PCA, Sampler
-from vizlib.statistics.streaming import blocks
+from vizlib.statistics.mixtures import Sampler
+from vizlib.statistics.snapshots import Mixture, Snapshots
 
 FOLDS = 5
 SHRINKAGES = ("ledoit_wolf", "oas", None)
+BLOCK_BYTES = 2**27  # of float64, the most that is held of the thresholds at a time
 
 
 class PCAGaussian(Sampler):
     """Probabilistic principal component analysis (Tipping & Bishop 1999): components and, for scores, noise around.
 
-    n_components: how many of those kept samples vary in and scores tell from noise; None for a fifth of the samples,
+    n_components: how many of them samples vary in and scores tell from noise; None for a fifth of the samples,
     since a draw from all of them replays what it was fitted on. shrinkage: of the variances, for scores alone:
-    "ledoit_wolf", "oas" or None. rectify: see `PCA`, as all that is fitted.
+    "ledoit_wolf", "oas" or None. rectify: see `Snapshots`, as all that is fitted.
 
     Samples have no noise: it lies off the manifold of the data. Scores are of activations as they were fitted, before
     the ReLU where `rectify`. Their noise variance and their thresholds come from held-out samples (five-fold
     cross-validation), since a high-dimensional density is always too narrow around its own.
     """
 
-    def __init__(self, n_components=None, rectify=False, shrinkage="ledoit_wolf"):
+    def __init__(
+        self, n_components: int | None = None, rectify: bool = False, shrinkage: str | None = "ledoit_wolf"
+    ):
+        if n_components is not None and n_components < 1:
+            raise ValueError(f"expected n_components of at least 1, or None; received {n_components}.")
         if shrinkage not in SHRINKAGES:
             raise ValueError(f"expected shrinkage out of {SHRINKAGES}; received {shrinkage!r}.")
-        super().__init__(n_components, rectify)
-        self.shrinkage = shrinkage
+        super().__init__(rectify)
+        self.n_components, self.shrinkage = n_components, shrinkage
 
     def fit(self, X):
-        vars(self).pop("_folds", None)
+        for name in ("_folds", "_axes"):
+            vars(self).pop(name, None)
         return super().fit(X)
 
-    def _n_kept(self, n, p):
-        return max(super()._n_kept(n, p), PCA()._n_kept(n, p))  # those beyond n_components tell the held-out noise
-
     @property
-    def n_components_(self):
-        return min(self.n_components or max(1, self.n_samples_seen_ // 5), len(self.components_))
+    def n_components_(self) -> int:
+        return min(self.n_components or max(1, self.n_samples_seen_ // 5), len(self.explained_variance_))
 
-    def _draw(self, n, rng, temperature):
-        k = self.n_components_
-        return temperature * rng.standard_normal((n, k)) * np.sqrt(self.explained_variance_[:k])
+    @cached_property
+    def _axes(self):
+        """The components in use, as arrays."""
+        return self.components(self.n_components_)
+
+    def _mixtures(self, n, rng, temperature):
+        weights = self.weights_[:, : self.n_components_] * np.sqrt(self.explained_variance_[: self.n_components_])
+        noise = rng.standard_normal((n, weights.shape[1]))
+        return [Mixture(self.images_, w) for w in 1 / self.n_samples_seen_ + temperature * noise @ weights.T]
 
     @cached_property
     def _folds(self):
@@ -72,7 +79,7 @@ class PCAGaussian(Sampler):
             yield along, np.maximum(off, 0) + self.residual_[held_out], variances
 
     @property
-    def noise_variance_(self):
+    def noise_variance_(self) -> float:
         """The mean squared distance of held-out samples to the subspace, per dimension outside it.
 
         Where there is none outside, the least variance inside, which then says the same of all directions.
@@ -91,62 +98,58 @@ class PCAGaussian(Sampler):
 
     def _squared_distances(self, X):
         variances, noise = self._variances()
-        along, norms = self._project(X, self.n_components_)
+        along, norms = self._project(X)
+        along = along[:, : self.n_components_]
         off = np.maximum(norms - (along**2).sum(axis=1), 0)
         return (along**2 / variances).sum(axis=1) + off / noise
 
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """The log density at X (n, *shape_): float64 (n,), in nats."""
         variances, noise = self._variances()
         p, k = self.mean_.size, self.n_components_
         log_determinant = np.log(variances).sum() + (p - k) * np.log(noise)
         return -(p * np.log(2 * np.pi) + log_determinant + self._squared_distances(X)) / 2
 
-    def mahalanobis(self, X):
+    def mahalanobis(self, X) -> np.ndarray:
         """The Mahalanobis distances of X (n, *shape_) to the mean: float64 (n,)."""
         return np.sqrt(self._squared_distances(X))
 
-    def threshold(self, quantile):
+    def threshold(self, quantile: float) -> float:
         """The quantile in [0, 1] of the Mahalanobis distances of held-out samples, each to the model of the others."""
         noise, squares = self.noise_variance_, []
         for along, off, variances in self._held_out():
             squares.append((along**2 / np.maximum(variances, noise)).sum(axis=1) + off / noise)
         return float(np.quantile(np.sqrt(np.concatenate(squares)), quantile))
 
-    def conditional_z(self, X):
+    def conditional_z(self, X) -> np.ndarray:
         """How far each neuron of X (n, *shape_) is from what all the others let expect: float32 (n, *shape_).
 
         In standard deviations of the conditional Gaussian: (P (x − μ))_j / √P_jj, where P is the inverse covariance,
         by the matrix inversion lemma.
         """
-        variances, noise = self._variances()
-        k, signal = self.n_components_, 1 - noise / variances
-        along = self._project(X, k)[0] * signal
-        scores = np.empty((len(X), self.mean_.size), "float32")
-        for columns, values in blocks(X, rows=k):
-            axes = self.components_[:k, columns].astype("float64")
-            values -= self.mean_[columns] + along @ axes
-            scores[:, columns] = values / np.sqrt(noise * _own_share(axes, signal))
-        return scores.reshape(X.shape)
+        axes, signal, noise, own = self.conditionals()
+        centred = np.asarray(X).reshape(len(X), -1) - self.mean_
+        along = self._project(X)[0][:, : len(axes)] * signal
+        return ((centred - along @ axes) / np.sqrt(noise * own)).astype("float32").reshape(X.shape)
 
-    def conditionals(self):
+    def conditionals(self) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
         """What `conditional_z` is made of: axes float32 (k, p), signal (k,), the noise variance σ², and σ² P_jj (p,).
 
         With d = x − μ, P d is (d − axesᵀ (signal · axes d)) / σ².
         """
         variances, noise = self._variances()
-        axes, signal = self.components_[: len(variances)], 1 - noise / variances
-        return axes, signal, noise, _own_share(axes.astype("float64"), signal)
+        signal = 1 - noise / variances
+        return self._axes, signal, noise, _own_share(self._axes, signal)
 
-    def conditional_z_threshold(self, quantile):
+    def conditional_z_threshold(self, quantile: float) -> np.ndarray:
         """For each neuron the quantile in [0, 1] of |conditional_z| of held-out samples: float32 (*shape_).
 
         What the components do not hold of a sample is known by its size alone and is spread over all neurons.
         """
         noise, n, p = self.noise_variance_, self.n_samples_seen_, self.mean_.size
-        found, step = np.empty(p, "float32"), max(1, streaming.BLOCK_BYTES // (8 * n))
+        every, found, step = self.components(), np.empty(p, "float32"), max(1, BLOCK_BYTES // (8 * n))
         for columns in (slice(i, i + step) for i in range(0, p, step)):
-            components = self.components_[:, columns].astype("float64")
+            components = every[:, columns].astype("float64")
             squares = np.empty((n, components.shape[1]))
             for held_out, mean, axes, variances in self._folds:
                 signal = 1 - noise / np.maximum(variances, noise)
@@ -158,7 +161,7 @@ class PCAGaussian(Sampler):
         return found.reshape(self.shape_)
 
 
-def relative_mahalanobis(X, model, background):
+def relative_mahalanobis(X, model: PCAGaussian, background: PCAGaussian) -> np.ndarray:
     """How much farther X (n, *shape_) is from a class than from all: d²(class) − d²(all classes), float64 (n,).
 
     model, background: `PCAGaussian`s, the second of all classes, as `pooled` makes it (Ren et al. 2021). The lower,
@@ -167,36 +170,36 @@ def relative_mahalanobis(X, model, background):
     return model._squared_distances(X) - background._squared_distances(X)
 
 
-def pooled(models):
-    """One PCAGaussian of the samples of several fitted ones, as their components hold them.
+def pooled(models: list[Snapshots]) -> PCAGaussian:
+    """One PCAGaussian of the samples of several fitted models.
 
-    What these miss is in `residual_` and `total_variance_`. Raises ValueError for models of different shapes.
+    Raises ValueError for models of different shapes.
     """
     models = list(models)
     if len({(model.shape_, model.rectify) for model in models}) != 1:
         received = [(model.shape_, model.rectify) for model in models]
         raise ValueError(f"expected models of one shape, all or none to be rectified; received {received}.")
-    model = PCAGaussian(rectify=models[0].rectify).fit(_Held(models))
-    missed = np.concatenate([model.residual_ for model in models])
-    model.residual_ += missed
-    model.total_variance_ += missed.sum() / (len(missed) - 1)
-    return model
+    return PCAGaussian(rectify=models[0].rectify).fit(_Samples(models))
 
 
-class _Held:
-    """The samples of fitted models, restored a block of columns at a time."""
+class _Samples:
+    """The samples of several models as those of one."""
 
     def __init__(self, models):
         self.models = models
-        self.shape = (sum(model.n_samples_seen_ for model in models), *models[0].shape_)
+        self.starts = np.cumsum([0, *(model.n_samples_seen_ for model in models)])
+        self.shape = (int(self.starts[-1]), *models[0].shape_)
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, key):
-        start, stop, _ = key[1].indices(self.shape[1])
-        columns = slice(start * prod(self.shape[2:]), stop * prod(self.shape[2:]))
-        parts = [model.coordinates_ @ model.components_[:, columns] + model.mean_[columns] for model in self.models]
+        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        rows, parts = np.arange(len(self))[rows], []
+        for model, start, stop in zip(self.models, self.starts, self.starts[1:], strict=False):
+            own = rows[(start <= rows) & (rows < stop)] - start
+            if len(own):
+                parts.append(model.real(model.images_[own])[:, columns])
         return np.concatenate(parts)
 
 

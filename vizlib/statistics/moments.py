@@ -1,15 +1,17 @@
 """Moments of activations that can be added up in any order."""
 
 from math import prod
+from typing import Self
 
 import numpy as np
 
+from vizlib.statistics.streaming import ROWS, fit_together
+
 MAX_CHANNELS = 4096  # above which no covariance of channels is kept: it would be wider than any convolution layer's
-ROWS = 32  # samples that `fit` takes at a time
 
 
 class Moments:
-    """Counts, means, variances and covariances of activations, in float64, mergeable (Chan, Golub & LeVeque 1983).
+    """Counts, means, variances and covariances of activations, mergeable (Chan, Golub & LeVeque 1983).
 
     Activations are (n, h, w, channels), or (n, units), where a unit is a channel with one position.
 
@@ -18,36 +20,64 @@ class Moments:
     `channel_variance_`, `channel_zeros_`, `channel_max_`. Both covariances (c, c), of the channels over samples and
     positions, `channel_covariance_`, and of the means over positions of each sample, `spatial_mean_covariance_`, are
     None for more than 4,096 channels. Variances and covariances are divided by the count less one. Counts are
-    `n_samples_seen_`, of each unit, and `channel_count_`.
+    `n_samples_seen_`, of each unit, and `channel_count_`. All are float64; of more than 4 million values squares and
+    products are taken in float32, and their sums over 32 samples.
     """
 
-    def fit(self, X):
-        """The moments of X: float (n, ...), n ≥ 1, an array or anything that gives X[a:b]."""
-        vars(self).clear()
-        for i in range(0, len(X), ROWS):
-            self.partial_fit(X[i : i + ROWS])
-        return self
+    def fit(self, X) -> Self:
+        """The moments of X: float (n, ...), n ≥ 1, an array or anything that gives X[:, a:b].
 
-    def partial_fit(self, X):
+        Raises ValueError for another shape and for values not finite.
+        """
+        return fit_together([self], X)[0]
+
+    def partial_fit(self, X) -> Self:
         """Add X: float (n, ...), n ≥ 1. Raises ValueError for another shape than before and for values not finite."""
-        X = np.asarray(X, "float64")
-        if X.ndim < 2 or not X.size:
-            raise ValueError(f"expected activations (n ≥ 1, ...); received the shape {X.shape}.")
-        if not np.isfinite(X).all():
-            raise ValueError(f"expected finite activations; received {np.sum(~np.isfinite(X))} that are not.")
-        new, c = Moments(), X.shape[-1]
-        new.n_samples_seen_, new.mean_ = len(X), X.mean(axis=0)
-        new.squares_ = ((X - new.mean_) ** 2).sum(axis=0)
-        new.zero_counts_, new.max_ = (X <= 0).sum(axis=0), X.max(axis=0)
-        if c <= MAX_CHANNELS:
-            centred = X.reshape(len(X), -1, c) - new.channel_mean_
-            spatial_means, centred = centred.mean(axis=1), centred.reshape(-1, c)
-            new.channel_scatter_ = centred.T @ centred
-            new.spatial_mean_scatter_ = spatial_means.T @ spatial_means
+        new = Moments().fit(np.asarray(X))
         vars(self).update(vars(self.merge(new) if vars(self) else new))
         return self
 
-    def merge(self, other):
+    def _begin(self, X, dtype):
+        if len(X.shape) < 2 or 0 in X.shape:
+            raise ValueError(f"expected activations (n ≥ 1, ...); received the shape {X.shape}.")
+        vars(self).clear()
+        n, *shape = X.shape
+        self.n_samples_seen_, c = n, shape[-1]
+        self.mean_, self.squares_, self.max_ = (np.empty(shape) for _ in range(3))
+        self.zero_counts_ = np.empty(shape, "int64")
+        if c <= MAX_CHANNELS:
+            self.channel_scatter_ = np.zeros((c, c))
+            self.spatial_mean_scatter_ = np.zeros((n, c))  # the sums over positions, until all are there
+
+    def _add(self, columns, values, mean):
+        self.mean_.reshape(-1)[columns] = mean
+        self.max_.reshape(-1)[columns] = values.max(axis=0)
+        counts = self.zero_counts_.reshape(-1)[columns]
+        counts[:] = 0
+        for start in range(0, len(values), ROWS):  # in uint8, which is ten times as fast
+            counts += np.add.reduce((values[start : start + ROWS] <= 0).view("uint8"), axis=0, dtype="uint8")
+        if hasattr(self, "channel_scatter_"):
+            positions = values.reshape(len(values), -1, self.shape_[-1])
+            self.spatial_mean_scatter_ += positions.sum(axis=1)
+
+    def _add_centred(self, columns, centred):
+        squares = self.squares_.reshape(-1)[columns]
+        squares[:] = 0
+        for start in range(0, len(centred), ROWS):
+            rows = centred[start : start + ROWS]
+            squares += np.einsum("ij,ij->j", rows, rows)
+        if hasattr(self, "channel_scatter_"):
+            flat = centred.reshape(-1, self.shape_[-1])
+            self.channel_scatter_ += flat.T @ flat
+
+    def _end(self):
+        if hasattr(self, "channel_scatter_"):
+            units = self._by_channel(self.mean_) - self.channel_mean_
+            self.channel_scatter_ += self.n_samples_seen_ * units.T @ units  # of the units about their channel
+            means = self.spatial_mean_scatter_ / self._positions - self.channel_mean_
+            self.spatial_mean_scatter_ = means.T @ means
+
+    def merge(self, other: Self) -> Self:
         """The moments of the samples of both: a new `Moments`. Raises ValueError for activations of other shapes."""
         if self.shape_ != other.shape_:
             raise ValueError(f"expected moments of activations {self.shape_}; received those of {other.shape_}.")
@@ -66,7 +96,7 @@ class Moments:
         return both
 
     @property
-    def shape_(self):
+    def shape_(self) -> tuple[int, ...]:
         return self.mean_.shape
 
     @property
@@ -74,40 +104,40 @@ class Moments:
         return prod(self.shape_[:-1])
 
     @property
-    def variance_(self):
+    def variance_(self) -> np.ndarray:
         return self.squares_ / max(1, self.n_samples_seen_ - 1)
 
     @property
-    def zeros_(self):
+    def zeros_(self) -> np.ndarray:
         return self.zero_counts_ / self.n_samples_seen_
 
     @property
-    def channel_count_(self):
+    def channel_count_(self) -> int:
         return self.n_samples_seen_ * self._positions
 
     @property
-    def channel_mean_(self):
+    def channel_mean_(self) -> np.ndarray:
         return self._by_channel(self.mean_).mean(axis=0)
 
     @property
-    def channel_variance_(self):
+    def channel_variance_(self) -> np.ndarray:
         between = self.n_samples_seen_ * (self.mean_ - self.channel_mean_) ** 2
         return self._by_channel(self.squares_ + between).sum(axis=0) / max(1, self.channel_count_ - 1)
 
     @property
-    def channel_zeros_(self):
+    def channel_zeros_(self) -> np.ndarray:
         return self._by_channel(self.zero_counts_).sum(axis=0) / self.channel_count_
 
     @property
-    def channel_max_(self):
+    def channel_max_(self) -> np.ndarray:
         return self._by_channel(self.max_).max(axis=0)
 
     @property
-    def channel_covariance_(self):
+    def channel_covariance_(self) -> np.ndarray | None:
         return self._covariance("channel_scatter_", self.channel_count_)
 
     @property
-    def spatial_mean_covariance_(self):
+    def spatial_mean_covariance_(self) -> np.ndarray | None:
         return self._covariance("spatial_mean_scatter_", self.n_samples_seen_)
 
     def _by_channel(self, units):
@@ -116,12 +146,12 @@ class Moments:
     def _covariance(self, scatter, count):
         return getattr(self, scatter) / max(1, count - 1) if hasattr(self, scatter) else None
 
-    def state(self):
+    def state(self) -> dict:
         """All that a fitted model is, as {name: array or number}: sums of squares and of products, not yet divided."""
         return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: dict) -> Self:
         """The moments of a `state`; ValueError if its parts do not fit together or cannot be."""
         missing = {"n_samples_seen_", "mean_", "squares_", "zero_counts_", "max_"} - set(state)
         if missing:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vizlib.statistics.gaussian import FOLDS
-from vizlib.statistics.pca import generator
+from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 SHRINKAGES = 1 - np.geomspace(1, 1e-3, 100)  # from 0 to 0.999, closest where it matters most
 
@@ -16,16 +16,16 @@ class LayerPair:
     likeliest (five-fold cross-validation). As many components of each layer are used as a tenth of the images: of
     n − 1 in all, some correlation is 1, and the draw replays an image.
 
-    lower, upper: fitted `PCA`s, or samplers, of the same images in the same order. `canonical_correlations_` float64
-    (r,), descending: the singular values of C, before shrinking. `shrinkage_`: s.
+    lower, upper: fitted `Snapshots`, or samplers, of the same images. `canonical_correlations_` float64 (r,),
+    descending: the singular values of C, before shrinking. `shrinkage_`: s.
 
     Raises ValueError for models of different images, and ArithmeticError where the spectral norm of s C is not below 1,
     which coordinates and variances that belong together cannot give.
     """
 
-    def __init__(self, lower, upper):
+    def __init__(self, lower: Snapshots, upper: Snapshots):
         n = lower.n_samples_seen_
-        if upper.n_samples_seen_ != n or n < FOLDS:
+        if not np.array_equal(lower.images_, upper.images_) or n < FOLDS:
             received = f"{n} and {upper.n_samples_seen_}"
             raise ValueError(f"expected two models of the same images, at least {FOLDS}; received {received} images.")
         self.lower, self.upper = lower, upper
@@ -40,7 +40,7 @@ class LayerPair:
         if not norm < 1:
             raise ArithmeticError(f"expected a cross-correlation of spectral norm below 1; received {norm}.")
 
-    def sample_given(self, upper, n, seed=0, temperature=1.0):
+    def sample_given(self, upper: np.ndarray, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         """Draw n ≥ 1 activations of the lower layer for one of the upper: float32 (n, *lower.shape_).
 
         upper: float (*upper.shape_), as the upper model was fitted: before the ReLU where its `rectify` is true.
@@ -49,15 +49,19 @@ class LayerPair:
         upper = np.asarray(upper)
         if upper.shape != self.upper.shape_:
             raise ValueError(f"expected one activation of shape {self.upper.shape_}; received {upper.shape}.")
+        mixtures = self.mixtures_given(self.upper.transform(upper[None])[0], n, seed, temperature)
+        return self.lower.rectified(self.lower.mixed(mixtures))
+
+    def mixtures_given(self, point: np.ndarray, n: int, seed: int = 0, temperature: float = 1.0) -> list[Mixture]:
+        """The mixtures of samples that `sample_given` draws for the coordinates (K,) of an upper activation."""
         lower_deviation, upper_deviation = self._deviations
         noise = generator(n, seed, temperature).standard_normal((n, len(lower_deviation)))
         correlation = np.zeros(len(lower_deviation))
         correlation[: len(self._right)] = self.shrinkage_ * self.canonical_correlations_
         mean = np.zeros(len(lower_deviation))
-        b = self.upper.transform(upper[None])[0, : len(upper_deviation)] / upper_deviation
-        mean[: len(self._right)] = self._right @ b
+        mean[: len(self._right)] = self._right @ (point[: len(upper_deviation)] / upper_deviation)
         draws = correlation * mean + temperature * np.sqrt(1 - correlation**2) * noise
-        return self.lower.inverse_transform(draws @ self._left.T * lower_deviation)
+        return self.lower.mixtures_at(draws @ self._left.T * lower_deviation)
 
 
 def _leading(model, k):

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vizlib.statistics.pca import generator
-from vizlib.statistics.samplers import LocalGaussian
+from vizlib.statistics.mixtures import LocalGaussian
+from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
 LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
@@ -28,34 +28,37 @@ class QuiltedGaussian(LocalGaussian):
     positions are drawn as by `LocalGaussian`.
 
     Among images that are few or very unlike each other the nearest patches are mostly those of one, of which the draw
-    is then nearly a copy. `sample` warns of it; `LocalGaussian` does not copy.
+    is then nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
     """
 
-    def __init__(self, n_neighbours=NEIGHBOURS, rectify=False):
+    def __init__(self, n_neighbours: int = NEIGHBOURS, rectify: bool = False):
         super().__init__(n_neighbours, rectify)
 
-    def sample(self, n, seed=0, temperature=1.0):
-        """As of every sampler; warns where on average most patches of a draw are those of one activation."""
-        rng = generator(n, seed, temperature)
+    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+        """As of every sampler: weights are shares of patches. Warns where most are those of one activation."""
         if len(self.shape_) < 3:
-            return self.inverse_transform(self._draw(n, rng, temperature))
-        draws = self._draw(CANDIDATES * n, rng, temperature).reshape(n, CANDIDATES, -1)
-        quilts, sources = zip(*(self._quilted(candidates) for candidates in draws), strict=True)
-        if (share := np.mean([np.bincount(s.ravel()).max() / s.size for s in sources])) > COPY:
+            return super().draw(n, seed, temperature)
+        mixtures = self._mixtures(CANDIDATES * n, generator(n, seed, temperature), temperature)
+        points = self.coordinates_of(mixtures)
+        quilts = []
+        for start in range(0, len(mixtures), CANDIDATES):
+            draws = self.mixed(mixtures[start : start + CANDIDATES])
+            candidates = map(self._quilted, draws, points[start : start + CANDIDATES])
+            quilts.append(min(candidates, key=lambda quilt: quilt[2])[:2])
+        values, mixtures = zip(*quilts, strict=True)
+        if (share := np.mean([mixture.weights.max() for mixture in mixtures])) > COPY:
             warnings.warn(
                 f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
                 "one: they are nearly copies of it. Show more images, or use LocalGaussian.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        return np.maximum(quilts, 0) if self.rectify else np.stack(quilts)
+        return np.stack(values), list(mixtures)
 
-    def _quilted(self, candidates):
-        """The quilt of the draw that comes together best, and the sources of its patches."""
-        quilts = []
-        for draw in candidates:
-            sources = self._restored(self.coordinates_[_near(self, draw, self.n_neighbours, LEFT_OUT)])
-            quilts.append(quilted(self._restored(draw[None])[0], sources))
-        return min(quilts, key=lambda quilt: quilt[2])[:2]
+    def _quilted(self, draw, point):
+        """A draw as a quilt of what is near to its point, of which images it is made, and how badly patches agree."""
+        images = self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)]
+        quilt, sources, apart = quilted(draw, self.real(images))
+        return quilt, Mixture(images, np.bincount(sources.ravel(), minlength=len(images)) / sources.size), apart
 
 
 class QuiltedPair:
@@ -64,34 +67,37 @@ class QuiltedPair:
     Where the upper activation is as in a patch of a real one, the lower is as under that patch: the image analogies of
     Hertzmann et al. 2001 between layers. Details that the upper layer does not tell are those that went with it.
 
-    lower, upper: fitted `PCA`s, or samplers, of the same images in the same order, of layers with positions. Raises
-    ValueError for others.
+    lower, upper: fitted `Snapshots`, or samplers, of the same images, of layers with positions. Raises ValueError for
+    others.
     """
 
-    def __init__(self, lower, upper):
-        if lower.n_samples_seen_ != upper.n_samples_seen_:
+    def __init__(self, lower: Snapshots, upper: Snapshots):
+        if not np.array_equal(lower.images_, upper.images_):
             received = f"{lower.n_samples_seen_} and {upper.n_samples_seen_}"
             raise ValueError(f"expected two models of the same images; received {received} images.")
         if {len(lower.shape_), len(upper.shape_)} != {3}:
             raise ValueError(f"expected layers with positions; received {lower.shape_} and {upper.shape_}.")
         self.lower, self.upper = lower, upper
 
-    def below(self, upper):
-        """The lower activations, float32 (n, *lower.shape_), under upper ones, float (n, *upper.shape_).
+    def below(self, upper: np.ndarray, images: list[np.ndarray]) -> tuple[np.ndarray, list[Mixture]]:
+        """The lower activations, float32 (n, *lower.shape_), under upper ones, and the shares of the images in them.
 
-        Both are as the models were fitted: before the ReLU where their `rectify` is true. Raises ValueError for upper
+        upper: float (n, *upper.shape_); both are as the models were fitted: before the ReLU where their `rectify` is
+        true. images: for each of the n which images give the patches, int (m,). Raises ValueError for upper
         activations of another shape.
         """
-        points = self.upper.transform(upper)
-        return np.stack([self._below(*each) for each in zip(upper, points, strict=True)])
+        if upper.shape[1:] != self.upper.shape_:
+            raise ValueError(f"expected activations of shape {('n', *self.upper.shape_)}; received {upper.shape}.")
+        values, mixtures = zip(*map(self._below, upper, images), strict=True)
+        return np.stack(values), list(mixtures)
 
-    def _below(self, upper, point):
-        near = _near(self.upper, point, NEIGHBOURS)
-        real, under = (model._restored(model.coordinates_[near]) for model in (self.upper, self.lower))
-        return _put_together(_nearest_patches(upper, real), under, 1)
+    def _below(self, upper, images):
+        found = _nearest_patches(upper, self.upper.real(images))
+        shares = np.bincount(found[0].ravel(), minlength=len(images)) / found[0].size
+        return _put_together(found, self.lower.real(images), 1), Mixture(images, shares)
 
 
-def quilted(draw, sources):
+def quilted(draw: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """An activation (h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to its own.
 
     Also returns the source of the patch at each position, int (h, w), and by how much patches disagree where they
@@ -103,12 +109,6 @@ def quilted(draw, sources):
         draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
     apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
     return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))
-
-
-def _near(model, point, n, left_out=0):
-    """Which n samples of a model are nearest to a point in the coordinates, but for so many if there are enough."""
-    order = np.argsort(np.linalg.norm(model.coordinates_ - point, axis=1), kind="stable")
-    return order[min(left_out, max(0, len(order) - n)) :][:n]
 
 
 def _nearest_patches(draw, sources):

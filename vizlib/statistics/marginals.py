@@ -1,0 +1,71 @@
+"""Mean marginals: how the values of each channel are distributed over the positions of an image."""
+
+from typing import Self
+
+import numpy as np
+
+MAX_QUANTILES = 1024  # of a channel
+
+
+class Marginals:
+    """The sorted values of each channel over positions, mean over images; mergeable.
+
+    Where values lie does not count, only how often each occurs in an image. Activations are (n, h, w, channels), or
+    (n, units), where a unit is a channel with one position.
+
+    Fitted: `quantiles_` float64 (q, c), ascending along the first axis; q is the number of positions, or of more than
+    1,024 positions 1,024 means of as many of them, neighbours in the order, as there are to each. `n_samples_seen_`.
+    """
+
+    def fit(self, X) -> Self:
+        """The marginals of X: float (n, ...), n ≥ 1, an array or anything that gives X[a:b].
+
+        Raises ValueError for another shape and for values not finite.
+        """
+        if len(X.shape) < 2 or 0 in X.shape:
+            raise ValueError(f"expected activations (n ≥ 1, ...); received the shape {X.shape}.")
+        self.n_samples_seen_, sums = len(X), 0
+        for i in range(len(X)):  # one by one, which stay in the processor's cache
+            sums = sums + sorted_values(np.asarray(X[i : i + 1])[0])
+        self.quantiles_ = np.maximum.accumulate(sums / len(X), axis=0)  # which rounding might have turned round
+        if not np.isfinite(self.quantiles_).all():
+            raise ValueError("expected finite activations; received some that are not.")
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """The marginals of the samples of both: a new `Marginals`. Raises ValueError for those of other shapes."""
+        if self.quantiles_.shape != other.quantiles_.shape:
+            shapes = self.quantiles_.shape, other.quantiles_.shape
+            raise ValueError(f"expected marginals (quantiles, channels) {shapes[0]}; received {shapes[1]}.")
+        both, n, m = Marginals(), self.n_samples_seen_, other.n_samples_seen_
+        both.n_samples_seen_ = n + m
+        both.quantiles_ = (n * self.quantiles_ + m * other.quantiles_) / (n + m)
+        return both
+
+    def state(self) -> dict:
+        """All that a fitted model is, as {name: array or number}; quantiles as float32."""
+        return {"quantiles_": self.quantiles_.astype("float32"), "n_samples_seen_": self.n_samples_seen_}
+
+    @classmethod
+    def from_state(cls, state: dict) -> Self:
+        """The model of a `state`; ValueError if it is none."""
+        missing = {"quantiles_", "n_samples_seen_"} - set(state)
+        if missing:
+            raise ValueError(f"expected a whole state; received one without {', '.join(sorted(missing))}.")
+        model = cls()
+        model.n_samples_seen_ = int(state["n_samples_seen_"])
+        model.quantiles_ = np.asarray(state["quantiles_"], "float64")
+        shape = model.quantiles_.shape
+        if len(shape) != 2 or not 1 <= shape[0] <= MAX_QUANTILES or model.n_samples_seen_ < 1:
+            raise ValueError(f"expected quantiles (at most {MAX_QUANTILES}, channels) of samples; received {shape}.")
+        if not np.isfinite(model.quantiles_).all() or (np.diff(model.quantiles_, axis=0) < 0).any():
+            raise ValueError("expected finite quantiles in ascending order; received others.")
+        return model
+
+
+def sorted_values(activation: np.ndarray) -> np.ndarray:
+    """The values of one activation (h, w, channels) or (units,), sorted over positions: float64 (q, channels)."""
+    values = np.sort(activation.reshape(-1, activation.shape[-1]), axis=0)
+    q = min(len(values), MAX_QUANTILES)
+    edges = np.arange(q + 1) * len(values) // q
+    return np.add.reduceat(values, edges[:-1], axis=0, dtype="float64") / np.diff(edges)[:, None]
