@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.covariance import EmpiricalCovariance
 
-from vizlib.statistics import Moments, Snapshots, moments
+from vizlib.statistics import Moments, Snapshots, moments, streaming
 
 
 def data(seed, n, shape, mean=3.0):
