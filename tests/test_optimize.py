@@ -8,8 +8,9 @@ from keras import ops
 from scipy.fft import idctn
 
 from vizlib.synthesis.canvases import COLOUR_BASIS, Cosine, Phase, Pixels, Unbounded
-from vizlib.synthesis.loop import adam, gradient_descent, optimize
-from vizlib.synthesis.terms import Distance, Term
+from vizlib.synthesis.loop import optimize
+from vizlib.synthesis.rules import adam, gradient_descent
+from vizlib.synthesis.terms import ClassScore, Distance, Term
 from vizlib.synthesis.transforms import Jitter
 
 
@@ -73,18 +74,19 @@ def test_gradient_descent_follows_the_closed_form(net):
     np.testing.assert_allclose(loss[1:] / loss[:-1], factor, rtol=1e-4)
 
 
-def test_adam_equals_keras():
+def test_adam_equals_that_of_keras():
+    """At every step, to float32 rounding."""
     import keras
 
-    start, update = adam(0.1)
-    variable = keras.Variable(np.array([1.0, -2.0, 3.0], "float32"))
-    optimizer = keras.optimizers.Adam(0.1, epsilon=1e-8)
-    variables, state = [ops.convert_to_tensor([1.0, -2.0, 3.0])], start([ops.zeros(3)])
-    for step in range(25):
-        gradient = ops.convert_to_tensor(np.random.default_rng(step).standard_normal(3).astype("float32"))
+    values = np.random.default_rng(0).standard_normal((2, 3), "float32")
+    variable, optimizer = keras.Variable(values), keras.optimizers.Adam(0.1, epsilon=1e-8)
+    (start, update), variables = adam(0.1), [ops.convert_to_tensor(values)]
+    state = start(variables)
+    for step in range(50):
+        gradient = ops.convert_to_tensor(np.random.default_rng(step).standard_normal((2, 3), "float32"))
         optimizer.apply([gradient], [variable])
-        variables, state = update(variables, [gradient], state, ops.convert_to_tensor(step, "float32"))
-    np.testing.assert_allclose(variables[0], variable.value, rtol=1e-4)
+        variables, state = update(variables, [gradient], state, ops.convert_to_tensor(float(step)))
+        np.testing.assert_allclose(variables[0], variable.value, rtol=0, atol=1e-6)
 
 
 def test_cosine_canvas_equals_scipy():
@@ -205,6 +207,15 @@ def test_terms_of_one_name_are_told_apart_by_their_layers(net):
     targets = {"conv1": np.ones((3, 6, 6, 4), "float32"), "conv2": np.ones((3, 6, 6, 5), "float32")}
     result = run(net, [Distance(layer, t) for layer, t in targets.items()] + [Quadratic()], steps=1)
     assert set(result.history) == set(result.provenance["terms"]) == {"Distance, conv1", "Distance, conv2", "Quadratic"}
+
+
+def test_no_two_terms_share_a_name(net):
+    targets = np.ones((3, 6, 6, 4), "float32")
+    terms = [Distance("conv1", targets), Quadratic(0.1), 2 * Distance("conv1", targets), Quadratic(0.7), ClassScore(0)]
+    history = run(net, terms, steps=1).history
+    first, second, third = "Distance, conv1, 1", "Quadratic, image, 2", "Distance, conv1, 3"
+    assert list(history) == [first, second, third, "Quadratic, image, 4", "ClassScore"]
+    np.testing.assert_array_equal(history[third], 2 * history[first])
 
 
 def test_phases_change_and_magnitudes_do_not():

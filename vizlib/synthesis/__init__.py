@@ -3,9 +3,10 @@
 from vizlib.synthesis import terms
 from vizlib.synthesis.baselines import maco, olah, simonyan
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
-from vizlib.synthesis.loop import Result, adam, gradient_descent, optimize
+from vizlib.synthesis.loop import Result, optimize
 from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
 from vizlib.synthesis.recipes import recipe, rerun
+from vizlib.synthesis.rules import adam, gradient_descent
 from vizlib.synthesis.transforms import Camera, Jitter
 
 __all__ = [

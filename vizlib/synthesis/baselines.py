@@ -4,18 +4,30 @@ import numpy as np
 
 from vizlib.attribution.gradients import saliency
 from vizlib.images import as_images
-from vizlib.networks.network import PRE, SCORES
+from vizlib.networks.network import PRE, SCORES, Network
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
-from vizlib.synthesis.loop import adam, gradient_descent, optimize
+from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
-from vizlib.synthesis.terms import ChannelScore, ClassScore, SquaredNorm
+from vizlib.synthesis.rules import adam, gradient_descent
+from vizlib.synthesis.terms import ChannelScore, ClassScore, SquaredNorm, Term
 from vizlib.synthesis.transforms import Camera, Jitter
 
 NORM = 0.005  # weight of the squared norm beside the score
 
+Neuron = str | int | tuple[str, int]  # a class, by name or position, or a channel of a layer
+
 
 @recorded
-def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None, progress=True):
+def simonyan(
+    net: Network,
+    class_name: Neuron,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    tuned: bool = True,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Images that maximise the score of a class less their squared norm (Simonyan et al. 2013): the baseline.
 
     class_name: or (layer, channel), to maximise that channel, summed over its positions.
@@ -35,7 +47,15 @@ def simonyan(net, class_name, n=4, steps=256, seed=0, tuned=True, callback=None,
 
 
 @recorded
-def olah(net, class_name, n=4, steps=256, seed=0, callback=None, progress=True):
+def olah(
+    net: Network,
+    class_name: Neuron,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Images that maximise the score of a class in all of many views (Olah et al. 2017, "Feature Visualization").
 
     class_name: as of `simonyan`.
@@ -51,7 +71,16 @@ def olah(net, class_name, n=4, steps=256, seed=0, callback=None, progress=True):
 
 
 @recorded
-def maco(net, class_name, images, n=4, steps=256, seed=0, callback=None, progress=True):
+def maco(
+    net: Network,
+    class_name: Neuron,
+    images: np.ndarray,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
 
     class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
@@ -66,7 +95,7 @@ def maco(net, class_name, images, n=4, steps=256, seed=0, callback=None, progres
     return optimize(net, [term], Phase.of(images), n, steps, seed, adam(), view, None, callback, progress)
 
 
-def score(net, neuron):
+def score(net: Network, neuron: Neuron) -> Term:
     """The term that raises a class score or a channel, over the norm of its gradient at the mean image.
 
     So it is of one scale for any network. neuron: a class name, or (layer, channel), which stands for the sum over its

@@ -1,21 +1,31 @@
-"""Image parameterisations: what the optimiser moves, and how it becomes an image.
+"""Image parameterisations: what the optimiser moves, and how it becomes an image."""
 
-A canvas has `start(n, seed)`, the variables of n images as a list of float32 arrays, and `image(variables)`, the
-images (n, size, size, 3) that they stand for. Those that differ in arrays alone share a compiled function.
-"""
-
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Protocol, Self
 
 import numpy as np
 from keras import ops
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
+Tensor = Any  # of the backend; NumPy's arrays do as well
+
 # The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
 # columns of the latter changes colour the way that photographs do, brightness first.
 MEAN_COLOUR = np.array([0.485, 0.456, 0.406], "float32")
 COLOUR_BASIS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], "float32")
+
+
+class Canvas(Protocol):
+    """A parameterisation, a frozen dataclass: those that differ in arrays alone share a compiled function."""
+
+    def start(self, n: int, seed: int) -> list[np.ndarray]:
+        """The variables of n images: float32 arrays, image by image."""
+
+    def image(self, variables: Sequence[Tensor]) -> Tensor:
+        """The images that the variables stand for: float32 (n, size, size, 3)."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +34,10 @@ class Unbounded:
 
     size: int
 
-    def start(self, n, seed):
+    def start(self, n: int, seed: int) -> list[np.ndarray]:
         return _noise(n, self.size, seed, 0.01)
 
-    def image(self, variables):
+    def image(self, variables: Sequence[Tensor]) -> Tensor:
         return variables[0] + MEAN_COLOUR
 
 
@@ -45,12 +55,12 @@ class Pixels:
     size: int
     blur: float = 0.0
 
-    def start(self, n, seed):
+    def start(self, n: int, seed: int) -> list[np.ndarray]:
         (noise,), logits = _noise(n, self.size, seed, 0.5), Cosine(self.size).logits
         # One by one: sums of a larger batch may differ in the last bit.
         return [np.concatenate([ops.convert_to_numpy(logits([noise[i : i + 1]])) for i in range(n)])]
 
-    def image(self, variables):
+    def image(self, variables: Sequence[Tensor]) -> Tensor:
         pixels = variables[0]
         if self.blur:
             blur = gaussian_filter1d(np.eye(self.size, dtype="float32"), self.blur, axis=0)
@@ -69,13 +79,13 @@ class Cosine:
 
     size: int
 
-    def start(self, n, seed):
+    def start(self, n: int, seed: int) -> list[np.ndarray]:
         return _noise(n, self.size, seed, 0.01)
 
-    def image(self, variables):
+    def image(self, variables: Sequence[Tensor]) -> Tensor:
         return ops.sigmoid(self.logits(variables))
 
-    def logits(self, variables):
+    def logits(self, variables: Sequence[Tensor]) -> Tensor:
         """What is squashed: float32 (n, size, size, 3)."""
         basis, scale, colours = self._constants
         brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", basis, variables[0] * scale, basis)
@@ -105,7 +115,7 @@ class Phase:
     mean: np.ndarray
 
     @classmethod
-    def of(cls, images):
+    def of(cls, images: np.ndarray) -> Self:
         """That of images (n, size, size, 3) in [0, 1]: their mean magnitude, and their mean colour."""
         mean = images.mean(axis=(0, 1, 2))
         colours = (images - mean) @ np.linalg.inv(COLOUR_BASIS).T
@@ -113,10 +123,10 @@ class Phase:
         magnitude[:, 0, 0] = 0  # which is the mean colour
         return cls(images.shape[1], magnitude, mean)
 
-    def start(self, n, seed):
+    def start(self, n: int, seed: int) -> list[np.ndarray]:
         return [np.pi * variable for variable in _noise(n, self.size, seed, 1.0)]
 
-    def image(self, variables):
+    def image(self, variables: Sequence[Tensor]) -> Tensor:
         angles = ops.transpose(variables[0], (0, 3, 1, 2))
         mirrored = ops.roll(ops.flip(angles, axis=(2, 3)), (1, 1), axis=(2, 3))
         odd = angles - mirrored  # a real image has phases φ(−f) = −φ(f)

@@ -1,15 +1,23 @@
 """The loop: moves images until they are what a list of terms asks for."""
 
+import os
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from typing import Any, Self
 
 import numpy as np
 from keras import ops, tree
 from tqdm.auto import trange
 
 from vizlib.backend import BACKEND, compiled, value_and_gradient
-from vizlib.synthesis.transforms import Jitter
+from vizlib.networks.network import Network
+from vizlib.synthesis.canvases import Canvas
+from vizlib.synthesis.rules import Rule, adam
+from vizlib.synthesis.terms import Term
+from vizlib.synthesis.transforms import Jitter, View
+
+Callback = Callable[[int, np.ndarray, dict[str, np.ndarray]], Any]
 
 # In float16 small gradients are lost and large ones are infinite: the loss is multiplied by a scale, which falls, and
 # the step is left out, where they are not finite, and otherwise grows (Micikevicius et al. 2018).
@@ -21,60 +29,43 @@ class Result:
     """What a method returns.
 
     images: float32 (n, size, size, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
-    (steps, n)}, its weighted loss at each step; terms of one name are told apart by their layers. provenance: how
-    the images were made, {str: JSON value}, of a method the recipe to make them again, see `vizlib.rerun`. variables:
-    those of the canvas after the last step, to go on from.
+    (steps, n)}, its weighted loss at each step; terms of one name are told apart by their layers, or else by their
+    place in the list. provenance: how the images were made, {str: JSON value}, of a method the recipe to make them
+    again, see `vizlib.rerun`. variables: those of the canvas after the last step, to go on from.
     """
 
     images: np.ndarray
-    history: dict
-    provenance: dict = field(default_factory=dict)
-    variables: list = field(default_factory=list, repr=False)
+    history: dict[str, np.ndarray]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    variables: list[np.ndarray] = field(default_factory=list, repr=False)
 
-    def with_facts(self, **facts):
+    def with_facts(self, **facts: Any) -> Self:
         """The same with more in its provenance."""
         return replace(self, provenance=self.provenance | facts)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike) -> None:
         """Write the images side by side to a PNG that carries the recipe, for `vizlib.recipe` and `vizlib.rerun`."""
         from vizlib.synthesis.recipes import save
 
         save(path, self)
 
 
-@lru_cache(maxsize=32)  # so that equal rules are the same
-def adam(learning_rate=0.05, beta_1=0.9, beta_2=0.999, epsilon=1e-8):
-    """The update rule of Kingma & Ba 2015."""
-
-    def start(variables):
-        return [ops.zeros_like(v) for v in variables], [ops.zeros_like(v) for v in variables]
-
-    def update(variables, gradients, state, step):
-        first = [beta_1 * m + (1 - beta_1) * g for m, g in zip(state[0], gradients, strict=True)]
-        second = [beta_2 * s + (1 - beta_2) * g * g for s, g in zip(state[1], gradients, strict=True)]
-        rate = learning_rate * ops.sqrt(1 - beta_2 ** (step + 1)) / (1 - beta_1 ** (step + 1))
-        moved = [v - rate * m / (ops.sqrt(s) + epsilon) for v, m, s in zip(variables, first, second, strict=True)]
-        return moved, (first, second)
-
-    return start, update
-
-
-@lru_cache(maxsize=32)
-def gradient_descent(learning_rate):
-    """The plain update rule."""
-
-    def update(variables, gradients, state, step):
-        return [v - learning_rate * g for v, g in zip(variables, gradients, strict=True)], state
-
-    return lambda variables: (), update
-
-
 def optimize(
-    net, terms, canvas, n, steps=256, seed=0, rule=None, view=None, start=None, callback=None, progress=True
-):
+    net: Network,
+    terms: Sequence[Term],
+    canvas: Canvas,
+    n: int,
+    steps: int = 256,
+    seed: int = 0,
+    rule: Rule | None = None,
+    view: View | None = None,
+    start: Sequence[np.ndarray] | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Minimise the sum of the terms over n images, each on its own.
 
-    canvas: where the images live, one of `vizlib.synthesis.canvases`. rule: an update rule, (start, update); `adam()`
+    canvas: where the images live, one of `vizlib.synthesis.canvases`. rule: one of `vizlib.synthesis.rules`; `adam()`
     if None. view: how the network gets to see them, one of `vizlib.synthesis.transforms`; None for as they are. start:
     the `variables` of an earlier result, to go on from; None for those of the canvas. callback(step, images, losses):
     called at each step with the images and {term: loss (n,)}; where it returns True, the loop ends. An interrupt
@@ -92,26 +83,24 @@ def optimize(
     slices = [slice(i[0], i[-1] + 1) for i in np.array_split(np.arange(n), -(-n // net.batch_size))]
     given = [_of_images(forms, numbers, part) for part in slices]
     variables = start or canvas.start(n, seed)
-    states = [[ops.convert_to_tensor(v[part]) for v in variables] for part in slices]
-    states = [
-        (v, (start_rule(v), ops.convert_to_tensor(SCALE)), (ops.full((len(v[0]),), np.inf), canvas.image(v)))
-        for v in states
-    ]
+    parts = [[ops.convert_to_tensor(v[part]) for v in variables] for part in slices]
+    scale = ops.convert_to_tensor(SCALE)
+    states = [(v, start_rule(v), scale, (ops.full((len(v[0]),), np.inf), canvas.image(v))) for v in parts]
     history, interrupted = [], False
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
             for step in bar:
                 rng = np.random.default_rng([seed, 1, step])
                 draw, now = [ops.convert_to_tensor(v) for v in view.draw(rng, step)], ops.convert_to_tensor(float(step))
-                moved = [advance(*state, draw, now, values) for state, values in zip(states, given, strict=True)]
-                before, states = states, [state for *state, _, _, _ in moved]
-                history.append(np.concatenate([ops.convert_to_numpy(losses) for *_, losses, _, _ in moved], axis=1))
-                for (variables, *_), values, (*_, losses, _, finite) in zip(before, given, moved, strict=True):
-                    if not (np.isfinite(ops.convert_to_numpy(losses)).all() and finite):
+                moved = [advance(state, draw, now, values) for state, values in zip(states, given, strict=True)]
+                for (variables, *_), values, (*_, finite) in zip(states, given, moved, strict=True):
+                    if not finite:
                         raise FloatingPointError(_blame(net, terms, forms, values, view, variables, draw, step))
+                history.append(np.concatenate([ops.convert_to_numpy(losses) for _, losses, _, _ in moved], axis=1))
+                states = [state for state, *_ in moved]
                 bar.set_postfix(loss=f"{history[-1].sum(0).mean():.4g}", refresh=False)
                 if callback:
-                    images = np.concatenate([ops.convert_to_numpy(images) for *_, images, _ in moved])
+                    images = np.concatenate([ops.convert_to_numpy(images) for _, _, images, _ in moved])
                     if callback(step, images, _by_name(terms, history[-1])):
                         break
         except KeyboardInterrupt:
@@ -121,7 +110,7 @@ def optimize(
     provenance = {
         "network": net.fingerprint,
         "backend": BACKEND,
-        "terms": dict(zip(_names(terms), (term.weight for term in terms), strict=True)),
+        "terms": _by_name(terms, [term.weight for term in terms]),
         "canvas": type(canvas).__name__,
         "steps": len(history),
         "seed": seed,
@@ -129,8 +118,8 @@ def optimize(
         "interrupted": interrupted,
     }
     history = np.reshape(history, (-1, len(terms), n)).swapaxes(0, 1)
-    images = np.clip(np.concatenate([ops.convert_to_numpy(best) for _, _, (_, best) in states]), 0, 1)
-    parts = zip(*(v for v, _, _ in states), strict=True)
+    images = np.clip(np.concatenate([ops.convert_to_numpy(best) for *_, (_, best) in states]), 0, 1)
+    parts = zip(*(v for v, *_ in states), strict=True)
     variables = [np.concatenate([ops.convert_to_numpy(part) for part in variable]) for variable in parts]
     return Result(images, _by_name(terms, history), provenance, variables)
 
@@ -181,35 +170,33 @@ def _steps(net, forms, view, update):
     scaled = net.dtype == "float16"
 
     @compiled
-    def advance(variables, state, best, draw, step, numbers):
-        own, scale = state
+    def advance(state, draw, step, numbers):
+        variables, own, scale, (lowest, best) = state
         (_, (losses, images)), gradients = gradient(variables, draw, numbers, scale if scaled else 1.0)
         finite = ops.all(ops.stack([ops.all(ops.isfinite(g)) for g in gradients]))
         total = ops.sum(losses, axis=0)
-        better = total < best[0]
-        best = (ops.where(better, total, best[0]), ops.where(better[:, None, None, None], images, best[1]))
-        if not scaled:
+        better = total < lowest
+        best = (ops.where(better, total, lowest), ops.where(better[:, None, None, None], images, best))
+        if scaled:
+            moved = update(variables, [g / scale for g in gradients], own, step)
+            variables, own = tree.map_structure(lambda new, old: ops.where(finite, new, old), moved, (variables, own))
+            scale = ops.where(finite, ops.minimum(scale * GROWTH, LIMIT), scale / FALL)
+            finite = finite | (scale > 1 / LIMIT)
+        else:
             variables, own = update(variables, gradients, own, step)
-            return variables, (own, scale), best, losses, images, finite
-        moved = update(variables, [g / scale for g in gradients], own, step)
-        variables, own = tree.map_structure(lambda new, old: ops.where(finite, new, old), moved, (variables, own))
-        scale = ops.where(finite, ops.minimum(scale * GROWTH, LIMIT), scale / FALL)
-        return variables, (own, scale), best, losses, images, finite | (scale > 1 / LIMIT)
+        return (variables, own, scale, best), losses, images, finite & ops.all(ops.isfinite(losses))
 
     return advance
 
 
-def _names(terms):
-    """The terms' names; those that several share are told apart by their layers."""
+def _by_name(terms, values):
+    """{name of the term: value}; those of one name are told apart by their layers, or else by their place."""
     names = [term.name for term in terms]
-    return [
-        f"{name}, {', '.join(term.layers)}" if names.count(name) > 1 else name
-        for name, term in zip(names, terms, strict=True)
-    ]
-
-
-def _by_name(terms, losses):
-    return dict(zip(_names(terms), losses, strict=True))
+    for differing in ([", ".join(term.layers) or "image" for term in terms], range(1, len(terms) + 1)):
+        names = [
+            f"{name}, {more}" if names.count(name) > 1 else name for name, more in zip(names, differing, strict=True)
+        ]
+    return dict(zip(names, values, strict=True))
 
 
 def _blame(net, terms, forms, numbers, view, variables, draw, step):

@@ -3,16 +3,24 @@
 A term is frozen; `2 * term` is a new one of twice the weight. The image itself is the layer "image".
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import ClassVar, Self
 
 import numpy as np
 from keras import ops
 
 from vizlib.networks.network import SCORES
-from vizlib.statistics import colour_composition, edge_sharpness, total_variation
-from vizlib.synthesis.canvases import MEAN_COLOUR
+from vizlib.statistics import (
+    ImageStatistics,
+    Moments,
+    PCAGaussian,
+    colour_composition,
+    edge_sharpness,
+    total_variation,
+)
+from vizlib.synthesis.canvases import MEAN_COLOUR, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,17 +34,17 @@ class Term:
     """
 
     weight: float = 1.0
-    layers = ()
-    per_image = ()
+    layers: ClassVar[tuple[str, ...]] = ()
+    per_image: ClassVar[tuple[str, ...]] = ()
 
     @property
-    def name(self):
+    def name(self) -> str:
         return type(self).__name__
 
-    def __rmul__(self, factor):
+    def __rmul__(self, factor: float) -> Self:
         return replace(self, weight=factor * self.weight)
 
-    def __call__(self, activations):
+    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
         return self.weight * self.measure(activations)
 
 
@@ -47,7 +55,7 @@ class LayerTerm(Term):
     layer: str
 
     @property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         return (self.layer,)
 
 
@@ -58,10 +66,10 @@ class Distance(LayerTerm):
     targets: float32 (n, h, w, channels) or (n, units), one for each image.
     """
 
-    targets: Any
+    targets: np.ndarray
     per_image = ("targets",)
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         axes = tuple(range(1, len(self.targets.shape)))
         error = ops.sum((activations[self.layer] - self.targets) ** 2, axis=axes)
         return error / ops.maximum(ops.sum(ops.square(self.targets), axis=axes), 1e-12)
@@ -74,7 +82,7 @@ class ClassScore(Term):
     index: int
     layers = (SCORES,)
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         return -ops.take(activations[SCORES], self.index, axis=1)
 
 
@@ -84,7 +92,7 @@ class ChannelScore(LayerTerm):
 
     index: int
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         values = ops.take(activations[self.layer], self.index, axis=-1)
         return -ops.sum(ops.reshape(values, (values.shape[0], -1)), axis=1)
 
@@ -93,9 +101,9 @@ class ChannelScore(LayerTerm):
 class SquaredNorm(Term):
     """‖x − mean‖², summed over pixels and colours: the regulariser of Simonyan et al. 2013. mean: RGB in [0, 1]."""
 
-    mean: tuple = tuple(MEAN_COLOUR.tolist())
+    mean: tuple[float, ...] = tuple(MEAN_COLOUR.tolist())
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
 
 
@@ -110,15 +118,15 @@ class Typical(Term):
     float32 (entries,), of the real images.
     """
 
-    statistic: Any
-    mean: Any
-    std: Any
+    statistic: Callable[[Tensor], Tensor]
+    mean: np.ndarray
+    std: np.ndarray
 
     @property
-    def name(self):
+    def name(self) -> str:
         return self.statistic.__name__.replace("_", " ")
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         z = (self.statistic(activations["image"]) - self.mean) / self.std
         return _excess(z, 1)
 
@@ -134,7 +142,7 @@ class TotalVariation(Term):
     usual: float
     name = "total variation"
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
 
 
@@ -148,9 +156,9 @@ class ChannelStatistics(LayerTerm):
     moments: the fitted `Moments` of the layer.
     """
 
-    moments: Any
+    moments: Moments
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         mean, covariance, deviation = (
             np.asarray(x, "float32")
             for x in (
@@ -177,10 +185,10 @@ class Outliers(LayerTerm):
     model: the fitted `PCAGaussian` of the layer. threshold: t, float32 (*shape_).
     """
 
-    model: Any
-    threshold: Any
+    model: PCAGaussian
+    threshold: np.ndarray
 
-    def z(self, activations):
+    def z(self, activations: Tensor) -> Tensor:
         """The conditional scores of activations (n, *shape_): float32 (n, units)."""
         mean, axes, signal, deviation = self._constants
         values = ops.reshape(activations, (-1, mean.size))
@@ -188,11 +196,11 @@ class Outliers(LayerTerm):
         surprise = centred - ops.matmul(ops.matmul(centred, axes.T) * signal, axes)
         return surprise / deviation[1] + (values - ops.stop_gradient(values)) / deviation[0]
 
-    def measure(self, activations):
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         z = self.z(activations[self.layer])
         return _excess(z, ops.reshape(ops.cast(self.threshold, "float32"), (-1,)))
 
-    def where(self, activations):
+    def where(self, activations: np.ndarray) -> np.ndarray:
         """Which neurons of activations (n, *shape_) are outliers: bool, of the same shape."""
         z = ops.convert_to_numpy(self.z(activations))
         return np.abs(z.reshape(activations.shape)) > self.threshold
@@ -210,7 +218,9 @@ def _excess(z, usual):
     return ops.mean(ops.relu(ops.abs(z) - usual), axis=1)
 
 
-def priors(statistics, smoothness=0.07):
+def priors(
+    statistics: ImageStatistics | dict[str, ImageStatistics | Moments], smoothness: float = 0.07
+) -> list[Term]:
     """The priors that a class sets: of its images total variation, colours and edges; of layers their channels.
 
     The power spectrum is none of them: as a `Typical` it is met at least cost by single black and white pixels.

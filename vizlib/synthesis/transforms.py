@@ -1,15 +1,26 @@
 """Views: the slightly different looks at an image that the network gets, a new one at each step.
 
-What survives all of them is no accident of single pixels (Olah et al. 2017). A view has `draw(rng, step)`, the random
-numbers of a step as a list of arrays, and `see(images, draw)`, the images (n, size, size, 3) that the network gets.
-Views are equal if they see alike whatever they draw: one compiled function then serves both.
+What survives all of them is no accident of single pixels (Olah et al. 2017).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from keras import ops
+
+from vizlib.synthesis.canvases import Tensor
+
+
+class View(Protocol):
+    """A way to look at images. Views that see alike, whatever they draw, are equal and share a compiled function."""
+
+    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
+        """The random numbers of a step."""
+
+    def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
+        """What the network gets to see of images (n, size, size, 3), of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -19,17 +30,17 @@ class Jitter:
     reach: pixels; one number, or one for each step.
     """
 
-    reach: Any = field(compare=False)
+    reach: float | np.ndarray = field(compare=False)
     margin: int = field(init=False)
 
     def __post_init__(self):
         object.__setattr__(self, "margin", int(np.max(self.reach, initial=0)))
 
-    def draw(self, rng, step):
+    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
         reach = self.reach if np.ndim(self.reach) == 0 else self.reach[step]
         return [(self.margin + np.round(reach * rng.uniform(-1, 1, 2))).astype("int32")]
 
-    def see(self, images, draw):
+    def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
         (corner,), m = draw, self.margin
         if not m:
             return images
@@ -47,11 +58,11 @@ class Camera:
 
     size: int
     shift: float = field(default=0.0, compare=False)
-    zoom: tuple = field(default=(1.0, 1.0), compare=False)
+    zoom: tuple[float, float] = field(default=(1.0, 1.0), compare=False)
     turn: float = field(default=0.0, compare=False)
     noise: float = field(default=0.0, compare=False)
 
-    def draw(self, rng, step):
+    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
         zoom = np.exp(rng.uniform(*np.log(self.zoom)))
         angle = np.deg2rad(rng.uniform(-self.turn, self.turn))
         row, column = rng.uniform(-self.shift, self.shift, 2)
@@ -64,7 +75,7 @@ class Camera:
         noise = rng.standard_normal((self.size, self.size, 3), "float32")
         return [*_bilinear(y, x, self.size), np.float32(self.noise) * noise]
 
-    def see(self, images, draw):
+    def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
         index, weight, noise = draw
         pixels = ops.reshape(images, (images.shape[0], self.size**2, 3))
         corners = [ops.take(pixels, index[i], axis=1) * weight[i][:, None] for i in range(4)]
