@@ -1,46 +1,105 @@
-"""What the store writes into HDF5, so that every damage shows, and reads from files that anyone may have made.
+"""HDF5 files of plain numbers and text, so that every damage shows, and reading those that anyone may have made.
 
 Only plain numbers and text come out, from groups and datasets that lie in the file itself, have one name, and carry
 checksums; nothing is unpickled and no other file is opened. Anything else is a ValueError.
 """
 
 import hashlib
-import zlib
+import io
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import prod
+from pathlib import Path
 
 import h5py
 import numpy as np
 
-BLOCK = 32  # images that are kept in one chunk
-CHUNK_BYTES = 2**20
-MAX_COMPRESSION = 100  # LZF packs zeros 88 to 1
-FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_FLETCHER32}
+from vizlib._files import written
+
+CHUNK_BYTES = 2**18
+MAX_COMPRESSION = 100  # of files of others
+LIBVER = ("v110", "v110")  # the first HDF5 whose metadata all carry checksums
 
 
 @contextmanager
-def intact(path):
-    """Whatever h5py raises on a damaged file in the `with` block becomes a ValueError that names the file."""
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file to read, without a lock: it is never changed once it has its name.
+
+    Whatever h5py raises on a damaged file in the `with` block becomes a ValueError that names the file.
+    """
     try:
-        yield
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
     except (OSError, RuntimeError, KeyError) as error:
-        if getattr(error, "errno", None) or isinstance(error, TimeoutError):  # of the system: disk full, no right
+        if getattr(error, "errno", None):  # of the system: no file, no right
             raise
         raise ValueError(f"expected an intact HDF5 file of statistics in {path}; received: {error}") from error
 
 
-def damaged(item, found):
+def write_file(path: Path, fill: Callable[[h5py.File], None]):
+    """Write the HDF5 file that `fill(file)` makes: all of it, in the place of one that is there, or nothing.
+
+    Raises OSError if the disk is full. An interrupt waits for the end.
+    """
+    with written(path) as part, ThreadPoolExecutor(1) as thread:  # threads but the main one are never interrupted
+        thread.submit(_write, part, fill).result()
+
+
+def _write(path, fill):
+    with open(path, "w+b", buffering=0) as raw:
+        disk = _Disk(raw)
+        try:
+            with h5py.File(disk, "w", driver="fileobj", libver=LIBVER) as file:
+                fill(file)
+        except BaseException:
+            if disk.error:
+                raise disk.error from None  # what HDF5 makes of it says less
+            raise
+        if disk.error:
+            raise disk.error
+
+
+class _Disk(io.RawIOBase):
+    """A file for HDF5 to write to that never fails, as HDF5 cannot close one that does; `error`: what went wrong."""
+
+    def __init__(self, raw):
+        self.raw, self.error = raw, None
+
+    def readinto(self, buffer):
+        return self.raw.readinto(buffer)
+
+    def write(self, buffer):
+        view = memoryview(buffer)
+        try:
+            while view and not self.error:
+                view = view[self.raw.write(view) :]
+        except Exception as error:
+            self.error = error
+        return len(buffer)
+
+    def truncate(self, size=None):
+        try:
+            self.raw.truncate(size)
+        except Exception as error:
+            self.error = self.error or error
+        return size
+
+    def seek(self, offset, whence=0):
+        return self.raw.seek(offset, whence)
+
+    def tell(self):
+        return self.raw.tell()
+
+    def flush(self):
+        """Nothing: `written` brings the file to the disk."""
+
+
+def damaged(item, found: str) -> ValueError:
     return ValueError(f"expected intact statistics in {item.file.filename}; received, at {item.name}: {found}.")
 
 
-def checked(name):
-    """A name, if it is one and no path."""
-    if not isinstance(name, str) or name in ("", ".") or "/" in name or "\0" in name:
-        raise ValueError(f"expected a name that is not empty or '.' and has no '/'; received {name!r}.")
-    return name
-
-
-def child(parent, name, kind=h5py.Group):
+def child(parent: h5py.Group, name: str, kind: type = h5py.Group):
     """The group or dataset of this name in a group."""
     link = parent.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
@@ -55,13 +114,13 @@ def child(parent, name, kind=h5py.Group):
 
 def _check_dataset(dataset):
     pipeline = dataset.id.get_create_plist()
-    filters = {pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())}
+    filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
     if _kind(dataset) not in "biuf" or dataset.shape is None or dataset.external or dataset.is_virtual:
         raise damaged(dataset, f"type {_kind(dataset)}, shape {dataset.shape}, files {dataset.external}")
-    if not filters <= FILTERS or (dataset.size and h5py.h5z.FILTER_FLETCHER32 not in filters):
-        raise damaged(dataset, f"filters {sorted(filters)}, or no checksums")
+    if filters != [h5py.h5z.FILTER_FLETCHER32] * bool(dataset.size):
+        raise damaged(dataset, f"filters {filters} in place of checksums alone")
     stored = min(stored_bytes(dataset), dataset.file.id.get_filesize())
-    if max(dataset.size, prod(dataset.chunks or ())) * dataset.dtype.itemsize > MAX_COMPRESSION * stored + CHUNK_BYTES:
+    if max(dataset.size, prod(dataset.chunks or ())) * dataset.dtype.itemsize > stored:
         raise damaged(dataset, f"a shape of {dataset.shape} in {stored} bytes")
 
 
@@ -73,12 +132,12 @@ def _kind(item):
         return "?"
 
 
-def stored_bytes(item):
+def stored_bytes(item) -> int:
     """How many bytes of the file the numbers of a dataset take."""
     return item.id.get_storage_size() if isinstance(item, h5py.Dataset) else 0
 
 
-def attributes(item):
+def attributes(item) -> dict:
     """The attributes of a group, {name: str, number or array}."""
     found = {}
     for name in item.attrs:
@@ -93,7 +152,7 @@ def attributes(item):
     return found
 
 
-def attribute(item, name, kind):
+def attribute(item, name: str, kind: type):
     """One attribute, which has to be a `kind`: str, int or bool."""
     value = attributes(item).get(name)
     if type(value) is not kind:
@@ -101,7 +160,7 @@ def attribute(item, name, kind):
     return value
 
 
-def write_attributes(item, values):
+def write_attributes(item, values: dict):
     """Set attributes: str, numbers or short arrays of them. Text has a fixed length, as HDF5 guards no other."""
     for name, value in values.items():
         if isinstance(value, str):
@@ -112,12 +171,12 @@ def write_attributes(item, values):
         item.attrs.create(name, value)
 
 
-def read_state(group):
+def read_state(group: h5py.Group) -> dict:
     """The state of an estimator: the attributes and datasets of its group."""
     return attributes(group) | {name: child(group, name, h5py.Dataset)[()] for name in group}
 
 
-def sha256(states):
+def sha256(states: dict[str, dict]) -> str:
     """The SHA-256 of states of estimators, {name: {name: array or number}}."""
     found = hashlib.sha256()
     for estimator, state in sorted(states.items()):
@@ -127,7 +186,7 @@ def sha256(states):
     return found.hexdigest()
 
 
-def write_state(group, state):
+def write_state(group: h5py.Group, state: dict):
     """Write the state of an estimator: arrays become datasets, all else attributes."""
     for name, value in state.items():
         if isinstance(value, np.ndarray) and value.ndim:
@@ -136,7 +195,7 @@ def write_state(group, state):
             write_attributes(group, {name: value})
 
 
-def write_array(group, name, array):
+def write_array(group: h5py.Group, name: str, array):
     """Write what has a shape, a dtype and blocks of rows `array[a:b]` as a dataset, in chunks with checksums."""
     shape, dtype = array.shape, np.dtype(array.dtype)
     if dtype.kind not in "biuf":
@@ -144,31 +203,14 @@ def write_array(group, name, array):
     if 0 in shape:
         group.create_dataset(name, shape, dtype)
         return
-    chunks = _chunks(shape, dtype.itemsize)
-    first = np.ascontiguousarray(array[0 : chunks[0]]).tobytes()[:CHUNK_BYTES]
-    packed = len(zlib.compress(first, 1)) < 0.8 * len(first)  # LZF reads a third as fast, and saves 7 % of components
-    options = {"compression": "lzf", "shuffle": True} if packed else {}
-    dataset = group.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True, **options)
-    for start in range(0, len(array), chunks[0]):
-        dataset[start : start + chunks[0]] = array[start : start + chunks[0]]
+    rows = min(shape[0], max(1, CHUNK_BYTES // (prod(shape[1:]) * dtype.itemsize)))
+    rows = -(-shape[0] // -(-shape[0] // rows))  # all of about one size, as the last takes as much room as the others
+    dataset = group.create_dataset(name, shape, dtype, chunks=(rows, *shape[1:]), fletcher32=True)
+    for start in range(0, shape[0], rows):
+        dataset[start : start + rows] = array[start : start + rows]
 
 
-def _chunks(shape, itemsize):
-    """Of at most CHUNK_BYTES: some images and part of the next axis, that both can be read without the rest.
-
-    All are of about one size, as the last one of an axis takes as much room as the others.
-    """
-    rows = _part(shape[0], BLOCK if shape[1:] else CHUNK_BYTES // itemsize)
-    most = CHUNK_BYTES // (rows * prod(shape[2:]) * itemsize)
-    return (rows, *(_part(length, most) for length in shape[1:2]), *shape[2:])
-
-
-def _part(length, most):
-    """The length over the fewest parts that are not above `most`."""
-    return -(-length // -(-length // max(most, 1)))
-
-
-def foreign_datasets(group):
+def foreign_datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """{path: dataset} of all that is in a group of a file that others wrote, such as a network's weights.
 
     Raises ValueError unless all are plain numbers that lie in the file itself, in about as many bytes as they declare.

@@ -1,5 +1,6 @@
 """Three views of a class: saliency of real images, the Simonyan baseline, and what a method makes of the statistics."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 from vizlib.attribution.gradients import saliency
 from vizlib.networks.network import SCORES
 from vizlib.plots import gradient_colours
-from vizlib.store.store import IMAGE
+from vizlib.store import IMAGE, StatsStore
 from vizlib.synthesis import methods
 from vizlib.synthesis.baselines import maco, olah, simonyan
 from vizlib.synthesis.loop import Result
@@ -32,22 +33,21 @@ class Comparison(NamedTuple):
 
 
 def compare_class(
-    net,
-    store,
-    class_name,
-    layer,
-    channel=None,
-    method="samples",
-    rule="guided",
-    n=4,
-    steps=100,
-    seed=0,
-    prior_weight=1.0,
-    watch=None,
-):
+    store: StatsStore,
+    class_name: str,
+    layer: str,
+    channel: int | None = None,
+    method: str = "samples",
+    rule: str = "guided",
+    n: int = 4,
+    steps: int = 100,
+    seed: int = 0,
+    prior_weight: float = 1.0,
+    watch: Callable[[str, float, np.ndarray], bool] | None = None,
+) -> Comparison:
     """Saliency of real images, the Simonyan baseline and images made by a method: a `Comparison`.
 
-    net: a `Network`. store: a `StatsStore` that holds the class, at the layer and at the finer ones before it (see
+    store: a `StatsStore` that holds the class, at the layer and at the finer ones before it (see
     `Network.finer_layers`). channel: of the layer, whose saliency and baseline are shown; None for the class score.
     method: a name out of METHODS. rule: that of `saliency`. n: images of each kind. steps, seed, prior_weight: as
     `reconstruct` takes them. watch(panel, done, images): called as the work goes on with "saliency", "baseline" or
@@ -64,8 +64,8 @@ def compare_class(
         return lambda step, images, losses: watch(panel, (step + 1) / (steps + 1), images)
 
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
-    neuron = class_name if channel is None else (layer, channel)
-    real = store.activations(class_name, IMAGE)[:n]
+    net, neuron = store.network, class_name if channel is None else (layer, channel)
+    real = store.activations(class_name, IMAGE, np.arange(min(n, store.n_images(class_name))))
     gradients = saliency(net, real, *((SCORES, class_name) if channel is None else neuron), rule)
     found = Comparison(class_name, layer, neuron, real, gradients)
     if watch("saliency", 1.0, _pairs(real, gradients)):
@@ -74,7 +74,7 @@ def compare_class(
     if watch("baseline", 1.0, found.baseline.images):
         return found
     make = METHODS[method]
-    made = make(net, store, class_name, layer, neuron, prior_weight, callback=follow("made"), **settings)
+    made = make(store, class_name, layer, neuron, prior_weight, callback=follow("made"), **settings)
     watch("made", 1.0, made.images)
     return found._replace(made=made)
 
@@ -85,27 +85,27 @@ def _pairs(real, gradients):
     return pairs.reshape(-1, *real.shape[1:])
 
 
-def _sampled(net, store, class_name, layer, neuron, prior_weight, n, seed, finer=True, **settings):
-    layers = [layer, *(net.finer_layers(layer) if finer else ())]
+def _sampled(store, class_name, layer, neuron, prior_weight, n, seed, finer=True, **settings):
+    layers = [layer, *(store.network.finer_layers(layer) if finer else ())]
     drawn, statistics = store.sample(class_name, layers, n, seed), store.model(class_name, IMAGE)
-    return methods.reconstruct(net, drawn, None, statistics, prior_weight, seed=seed, **settings)
+    return methods.reconstruct(store.network, drawn, None, statistics, prior_weight, seed=seed, **settings)
 
 
-def _chained(net, store, class_name, layer, neuron, prior_weight, **settings):
-    return methods.chain(net, class_name, store, [layer, *net.finer_layers(layer)], **settings)
+def _chained(store, class_name, layer, neuron, prior_weight, **settings):
+    return methods.chain(store, class_name, [layer, *store.network.finer_layers(layer)], **settings)
 
 
-def _suppressed(net, store, class_name, layer, neuron, prior_weight, **settings):
-    layers = [layer, *net.finer_layers(layer)][-2:]
-    return methods.suppress(net, neuron, store, layers=layers, **settings)
+def _suppressed(store, class_name, layer, neuron, prior_weight, **settings):
+    layers = [layer, *store.network.finer_layers(layer)][-2:]
+    return methods.suppress(store, class_name, layers=layers, **settings)
 
 
-def _olah(net, store, class_name, layer, neuron, prior_weight, **settings):
-    return olah(net, neuron, **settings)
+def _olah(store, class_name, layer, neuron, prior_weight, **settings):
+    return olah(store.network, neuron, **settings)
 
 
-def _maco(net, store, class_name, layer, neuron, prior_weight, **settings):
-    return maco(net, neuron, store.activations(class_name, IMAGE), **settings)
+def _maco(store, class_name, layer, neuron, prior_weight, **settings):
+    return maco(store.network, neuron, store.activations(class_name, IMAGE), **settings)
 
 
 METHODS = {

@@ -4,22 +4,20 @@ import html
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from types import SimpleNamespace
 
 import ipywidgets as widgets
 from traitlets import TraitError
 
-from vizlib.attribution.gradients import RULES
+from vizlib._files import quoted
+from vizlib.attribution import RULES
 from vizlib.explorer.comparison import METHODS, WEIGHED, compare_class
 from vizlib.explorer.html import empty, figure
 from vizlib.explorer.sliders import Components
 from vizlib.explorer.thread import Worker
 from vizlib.explorer.verdict import Jury
 from vizlib.images import class_names, load_images
-from vizlib.networks.loaders import load_network
-from vizlib.store.blocks import quoted
-from vizlib.store.collecting import collect
-from vizlib.store.store import IMAGE, StatsStore
+from vizlib.networks import load_network
+from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
 LAYER = "block2_conv2"  # of those tried, the layer to start with
@@ -40,7 +38,7 @@ class Explorer:
     """A panel to explore what a network has learned: saliency, baseline and reconstructions side by side.
 
     net: a `Network`, or what `load_network` takes; another one can be named in the panel. source: as `load_images`
-    takes it. folder: where statistics, a file for each network, and saved images go. n_images: of how many images
+    takes it. folder: where statistics, a folder for each network, and saved images go. n_images: of how many images
     statistics are collected where they are missing. settings: what the controls start with, {name: value}.
 
     `controls`: {name: widget}. `result`: the `Comparison` of the last run, None before the first. `kept`: those that
@@ -51,7 +49,7 @@ class Explorer:
     def __init__(self, net="mini", source="partworld", folder="output", n_images=300, **settings):
         self.source, self.folder, self.n_images = source, Path(folder), n_images
         self.result, self.kept, self.saved = None, [], []
-        self._worker, self._refreshed = Worker(), 0.0
+        self._worker, self._refreshed, self._store = Worker(), 0.0, None
         self._build(net if isinstance(net, str) else GIVEN)
         self._components = Components(self._start)
         self._use(load_network(net) if isinstance(net, str) else net)
@@ -64,8 +62,8 @@ class Explorer:
 
     @property
     def path(self):
-        """The file of the statistics of the network."""
-        return self.folder / f"statistics-{self.net.fingerprint[:8]}.h5"
+        """The folder of the statistics of the network."""
+        return self.folder / f"statistics-{self.net.fingerprint[:8]}"
 
     # What there is to choose from.
 
@@ -240,7 +238,7 @@ class Explorer:
             self._worker.start(job)
 
     def _start(self, work):
-        """Have `work(net, store, watch, settings)` done, with a store that holds what is chosen."""
+        """Have `work(store, watch, settings)` done, with a store that holds what is chosen."""
         settings = {name: control.value for name, control in self.controls.items() if name != "network"}
 
         def job(stopped):
@@ -257,9 +255,9 @@ class Explorer:
             self._allow(running=True)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with StatsStore(self.path) as store:
-                    self._collect(store, watch, settings)
-                    work(self.net, store, watch, settings)
+                store = self._open()
+                self._collect(store, watch, settings)
+                work(store, watch, settings)
                 seconds = f"{monotonic() - begun:.1f} s"
                 self.status.value = f"Stopped after {seconds}: the best so far." if stopped() else f"Done in {seconds}."
             except _Stopped:
@@ -271,6 +269,12 @@ class Explorer:
 
         self._worker.start(job)
 
+    def _open(self):
+        """The store of the network: that of last time, which remembers activations, if it is the same network."""
+        if self._store is None or self._store.path != self.path.resolve():
+            self._store = StatsStore(self.path, self.net)
+        return self._store
+
     def _show_error(self, error):
         """Say what went wrong, whatever it is, where the user looks."""
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
@@ -279,18 +283,19 @@ class Explorer:
 
     def _collect(self, store, watch, settings):
         class_name, layers = settings["class_name"], [settings["layer"], *self.net.finer_layers(settings["layer"])]
-        if class_name in store.classes and {IMAGE, *layers} <= store.collected(class_name).keys():
+        there = class_name in store.classes
+        if there and set(layers) <= set(store.layers(class_name)):
             return
-        try:
+        if there:
             images = store.activations(class_name, IMAGE)
-        except ValueError:  # not there, or not whole, which collect() mends if it gets the same images
+        else:
             first = load_images(self.source, class_name, settings["n"], size=self.net.image_size)
             watch("saliency", 0.0, first)
             images = load_images(self.source, class_name, self.n_images, size=self.net.image_size)
-        net = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
-        collect(net, images, class_name, layers, store, progress=False)
+        watched = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
+        collect(StatsStore(self.path, watched), images, class_name, layers, progress=False)
 
-    def _compare(self, net, store, watch, settings):
+    def _compare(self, store, watch, settings):
         settings = dict(settings)
         if settings.pop("target") == CLASS:
             settings["channel"] = None
@@ -307,7 +312,7 @@ class Explorer:
             self.panels[panel].value = figure(images, f"{PANELS[panel]}, {class_name}", text, nearest)
             return watch(panel, done)
 
-        self.result = compare_class(net, store, watch=judged, **settings)
+        self.result = compare_class(store, watch=judged, **settings)
 
     @cached_property
     def _jury(self):
@@ -330,13 +335,9 @@ class _Watched:
     def __getattr__(self, name):
         return getattr(self._net, name)
 
-    def features(self, layers):
-        model = self._net.features(layers)
-
-        def predict(images):
-            self._seen += len(images)
+    def batches(self, images, layers, size=None):
+        for rows, activations in self._net.batches(images, layers, size):
+            self._seen += rows.stop - rows.start
             if self._watch(self._seen):
                 raise _Stopped
-            return model.predict_on_batch(images)
-
-        return SimpleNamespace(predict_on_batch=predict)
+            yield rows, activations

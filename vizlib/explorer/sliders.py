@@ -14,7 +14,7 @@ FIRST, NEXT = 100, 30  # steps from noise, and from the last image
 class Components:
     """The part of the explorer that walks along the components of the class at the layer.
 
-    start(work): has `work(net, store, watch, settings)` done beside the notebook's other work, with a store that holds
+    start(work): has `work(store, watch, settings)` done beside the notebook's other work, with a store that holds
     what is chosen: settings, of which "class_name", "layer" and "prior_weight" count; watch(panel, done, images) tells
     how far it is, and says whether it is to end. `picture`: where images are shown, the panel "components". `result`:
     the `Result` of the last image.
@@ -52,8 +52,8 @@ class Components:
         """Show the image of what the sliders say, found from the last one if that was of the same class and layer."""
         self._start(self._show)
 
-    def _show(self, net, store, watch, settings):
-        class_name, layer = settings["class_name"], settings["layer"]
+    def _show(self, store, watch, settings):
+        net, class_name, layer = store.network, settings["class_name"], settings["layer"]
         made = net.fingerprint, class_name, layer
         start = self.result.variables if self._made == made else None
         if start is None:

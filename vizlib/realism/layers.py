@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vizlib.networks.network import PRE
+from vizlib.networks import PRE
+from vizlib.store import StatsStore
 from vizlib.synthesis.methods import reconstruct
 
 
@@ -28,17 +29,27 @@ class LayerAnswer(NamedTuple):
     samples: np.ndarray
 
 
-def sweep(net, store, class_name, layers, fresh, n=4, steps=256, seed=0, sampler=None, temperature=1.0):
+def sweep(
+    store: StatsStore,
+    class_name: str,
+    layers: list[str],
+    fresh: np.ndarray,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    sampler: str | None = None,
+    temperature: float = 1.0,
+) -> dict[str, LayerAnswer]:
     """Ask each layer alone: {layer: `LayerAnswer`}.
 
-    net: a `Network`. store: a `StatsStore` with the class, those layers and the images. fresh: images of the class that
-    were not collected, (m ≥ n, size, size, 3), as `Network.activations` takes them, of which n are inverted; as many
-    are sampled. steps, seed: as `reconstruct` takes them. sampler, temperature: as `StatsStore.model` and samplers take
+    store: a `StatsStore` with the class, those layers and the images. fresh: images of the class that were not
+    collected, (m ≥ n, size, size, 3), as `Network.activations` takes them, of which n are inverted; as many are
+    sampled. steps, seed: as `reconstruct` takes them. sampler, temperature: as `StatsStore.model` and samplers take
     them. Raises ValueError for a class, layer or sampler that is not there, and for fewer than n fresh images.
     """
     if len(fresh) < n:
         raise ValueError(f"expected at least {n} fresh images; received {len(fresh)}.")
-    statistics, answers = store.model(class_name, "image"), {}
+    net, statistics, answers = store.network, store.model(class_name, "image"), {}
     before = {layer: layer + PRE * net.is_rectified(layer) for layer in layers}
     found = net.activations(fresh, [*dict.fromkeys([*layers, *before.values()])])
     for layer in layers:

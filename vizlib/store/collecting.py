@@ -1,124 +1,103 @@
-"""From images to activations to statistics to the store: one pass over the images serves all layers."""
+"""Collecting: one class, or many, one after the other or side by side on a Dask cluster."""
 
-import hashlib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
+import keras
 from tqdm.auto import tqdm
 
-from vizlib.images import as_images, to_uint8
-from vizlib.networks.network import PRE
-from vizlib.statistics import PCA, ImageStatistics, Moments
-from vizlib.store.blocks import BLOCK, ActivationBlocks, quoted
-from vizlib.store.locks import writer
-from vizlib.store.store import IMAGE
+from vizlib.images import load_images
+from vizlib.networks import Network
+from vizlib.store.files import IMAGE
+from vizlib.store.fitting import before_relu, collect_class
+from vizlib.store.store import StatsStore
 
 
-def collect(net, images, class_name, layers, store, keep_activations=False, client=None, progress=True):
-    """Show a network images of a class and keep the statistics of its activations, and the images, in a store.
+def collect(
+    store: StatsStore,
+    images,
+    class_name: str | list[str],
+    layers: list[str] | tuple[str, ...],
+    keep_activations: bool = False,
+    n: int | None = None,
+    client=None,
+    progress: bool = True,
+):
+    """Show the network of a store images of a class, and keep these and the statistics of its activations.
 
-    net: a `Network`. images: (n, image_size, image_size, 3), float in [0, 1] or uint8, n ≥ 2: an array, or what gives
-    arrays of it for slices of rows, such as `numpy.memmap` or an HDF5 dataset. class_name: any name without a slash.
-    layers: names; of one that ends in a ReLU, what comes before it is kept. store: a `StatsStore` opened with mode
-    "a". keep_activations: whether the activations themselves stay in the store. client: a `distributed.Client`, whose
-    workers then compute the activations (`pip install vizlib[scale]`). progress: whether to show progress bars.
+    images: RGB of the network's size, at least 2: an array (n, size, size, 3), float in [0, 1] or uint8; a
+    `numpy.memmap` or HDF5 dataset of that form; or batches of them, such as a `tf.data.Dataset` or what
+    `keras.utils.image_dataset_from_directory` makes (floats in [0, 255], labels are left alone), a
+    `keras.utils.PyDataset`, a generator. They are read once, and need not fit in memory. n: how many; None for all
+    there are. class_name: any name. layers: names; of one that ends in a ReLU, what comes before it counts.
 
-    The activations, at most 4 bytes each, wait for the fit on disk, packed, in STORE.CLASS.partial; memory holds those
-    of two blocks of 32 images, however many there are. When it is interrupted or killed, the same call goes on with the
-    blocks and layers that are not done and ends with the same statistics; when nothing is left it returns at once.
+    Of several classes, a list of names, images is what `load_images` takes as its source, and n images of each are
+    loaded. client: a `distributed.Client`, on which each class is a task; its workers see the folder of the store.
 
-    Raises ValueError for images, layers and names that do not fit, for a store of another network, and for a class that
-    the store has of other images; TimeoutError while another process collects this class.
+    keep_activations: whether activations stay on disk, in float16, of all layers; if False, of those alone that take at
+    most twice the room of the images. progress: whether to show progress bars.
+
+    A call that was interrupted or killed goes on where it was when it is made again, and ends with the same
+    statistics; where nothing is left to do, the images are compared with those that are there, and that is all. Two
+    processes may collect a class at once: one waits for the other. Memory holds 1.5 GB beside the network, however many
+    images there are.
+
+    Raises ValueError for images, layers and names that do not fit, for a network other than that of the store, and for
+    a class that is there of other images; OSError where the disk is full or the folder cannot be written to.
     """
-    layers = tuple(dict.fromkeys((IMAGE, *layers)))
-    for layer in layers[1:]:
-        net.check_layer(layer)
-    pixels = _Pixels(images, net.image_size)
-    store.new_class(net, class_name, len(pixels), pixels.sha256)
-    folder = f"{store.path}.{quoted(class_name)}.partial"
-    blocks = ActivationBlocks(folder, {"network": net.fingerprint, "images": pixels.sha256, "n_images": len(pixels)})
-    with writer(folder):
-        there = store.collected(class_name)
-        layers = [layer for layer in layers if layer not in there or keep_activations > there[layer]]
-        names = {layer: layer + PRE * net.is_rectified(layer) for layer in layers if layer != IMAGE}
-        if names:
-            compute(net, pixels, names, blocks, client, f"{class_name}: activations" if progress else None)
-        for layer in tqdm(layers, f"{class_name}: statistics", unit="layer", disable=not progress):
-            values = pixels if layer == IMAGE else blocks.reader(layer)
-            kept = values if keep_activations or layer == IMAGE else None
-            _put_statistics(store, class_name, layer, values, names.get(layer, layer) != layer, kept)
-            blocks.remove(layer)
-        blocks.remove()
-
-
-class _Pixels:
-    """Images as the store keeps them, read when sliced: uint8 where that loses nothing, else float32.
-
-    Reads them all once: `sha256` is that of their values, as float32. Raises ValueError for images that do not fit.
-    """
-
-    def __init__(self, images, size):
-        self._images = images if hasattr(images, "shape") else np.asarray(images)
-        self.shape = tuple(self._images.shape)
-        if self.shape[1:] != (size, size, 3) or len(self) < 2:
-            raise ValueError(f"expected images of shape (n ≥ 2, {size}, {size}, 3); received {self.shape}.")
-        digest, lossless = hashlib.sha256(repr(self.shape).encode()), True
-        for start in range(0, len(self), BLOCK):
-            block = as_images(self._images[start : start + BLOCK])
-            digest.update(np.ascontiguousarray(block))
-            lossless = lossless and np.array_equal(as_images(to_uint8(block)), block)
-        self.sha256, self.dtype = digest.hexdigest(), np.dtype("uint8" if lossless else "float32")
-
-    def __len__(self):
-        return self.shape[0]
-
-    def __getitem__(self, rows):
-        block = self._images[rows]
-        return to_uint8(block) if self.dtype == "uint8" else as_images(block)
-
-
-def compute(net, images, names, blocks, client=None, description=None):
-    """Have the network compute, in one pass, the blocks that are not on disk yet; names: {layer: as in `features`}."""
-    model = net.features(tuple(names.values()))
-    missing = blocks.missing(names)
-    inputs = ((index, as_images(images[BLOCK * index : BLOCK * (index + 1)])) for index in missing)
-    if client is None:
-        computed = ((index, model.predict_on_batch(block)) for index, block in inputs)
+    store.check_network()
+    net, layers = store.network, tuple(dict.fromkeys(layer for layer in layers if layer != IMAGE))
+    if layers:
+        net.features(tuple(before_relu(net, layer) for layer in layers))  # raises for a layer that is not there
+    names = [class_name] if isinstance(class_name, str) else list(class_name)
+    if not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"expected names of classes; received {class_name!r}.")
+    if not isinstance(class_name, str):
+        _collect_classes(store, images, names, layers, keep_activations, n, client, progress)
+    elif client is None:
+        collect_class(store, images, class_name, layers, keep_activations, n, progress)
     else:
-        from vizlib.store.cluster import on_cluster
-
-        computed = on_cluster(client, model, inputs)
-    n = len(images)
-    done = n - sum(min(BLOCK, n - BLOCK * index) for index in missing)
-    with (
-        closing(computed),
-        ThreadPoolExecutor(1) as thread,  # the disk works while the network computes the next block
-        tqdm(total=n, initial=done, desc=description, unit="image", disable=description is None) as bar,
-    ):
-        written = None
-        for index, activations in computed:
-            if written:
-                written.result()
-            written = thread.submit(blocks.write, index, {layer: activations[name] for layer, name in names.items()})
-            bar.update(min(BLOCK, n - BLOCK * index))
-        if written:
-            written.result()
+        raise ValueError(f"expected a list of class names, each a task of the client; received {class_name!r}.")
 
 
-def _put_statistics(store, class_name, layer, values, rectify, kept):
-    """Fit the estimators of a layer on its values, and put them into the store."""
-    estimators = [ImageStatistics()] if layer == IMAGE else [Moments(), PCA(rectify=rectify)]
-    attributes = {
-        "n_images": len(values),
-        "rectify": rectify,
-        "dtype": str(values.dtype),
-        "estimators": ", ".join(_settings(estimator) for estimator in estimators),
-    }
-    states = {type(estimator).__name__: estimator.fit(values).state() for estimator in estimators}
-    store.put(class_name, layer, states, attributes, kept)
+def _collect_classes(store, source, class_names, layers, keep_activations, n, client, progress):
+    net = store.network
+    if client is None:
+        for class_name in tqdm(class_names, "classes", unit="class", disable=not progress):
+            images = load_images(source, class_name, n, size=net.image_size)
+            collect_class(store, images, class_name, layers, keep_activations, progress=progress)
+        return
+    from dask.distributed import as_completed
+
+    settings = {"preprocess": net.preprocess, "classes": net.classes, "size": net.image_size, "dtype": net.dtype}
+    network = client.submit(bytes, _saved(net.model))  # computed, so that it is made again where its worker dies
+    shared = (str(store.path), source, layers, keep_activations, n)
+    tasks = [client.submit(_collect_on_worker, network, settings, name, *shared, pure=False) for name in class_names]
+    try:
+        for task in tqdm(as_completed(tasks), "classes", len(tasks), unit="class", disable=not progress):
+            task.result()
+    finally:
+        client.cancel(tasks)
 
 
-def _settings(estimator):
-    """An estimator that is not fitted yet, as in Python: "PCA(n_components=None, rectify=True)"."""
-    return f"{type(estimator).__name__}({', '.join(f'{name}={value!r}' for name, value in vars(estimator).items())})"
+def _collect_on_worker(network, settings, class_name, path, source, layers, keep_activations, n):
+    net = Network(_loaded(network), **settings)
+    images = load_images(source, class_name, n, size=net.image_size)
+    collect_class(StatsStore(path, net), images, class_name, layers, keep_activations, progress=False)
+
+
+def _saved(model):
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "network.keras")
+        model.save(path)
+        return path.read_bytes()
+
+
+@lru_cache(maxsize=1)
+def _loaded(network):
+    """The model of the bytes of a .keras file, read in Keras's safe mode, once in each process."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "network.keras")
+        path.write_bytes(network)
+        return keras.models.load_model(path, compile=False)

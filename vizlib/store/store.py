@@ -1,266 +1,326 @@
-"""The store: one HDF5 file of fitted estimators, and of activations where they are kept (see `vizlib.store.layout`)."""
+"""The store: a folder of statistics of a network's activations, a file for each layer of a class."""
 
-from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime
+import shutil
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 
-from vizlib import __version__, statistics
-from vizlib import _hdf5 as hdf5
+from vizlib import statistics
+from vizlib._files import TEMPORARY, written
 from vizlib.images import as_images
-from vizlib.store import journal, layout
+from vizlib.networks import PRE, Network
+from vizlib.statistics import LayerPair, Marginals, Mixture, QuiltedPair, Snapshots
+from vizlib.store import files
+from vizlib.store.activations import Memory, RealActivations
+from vizlib.store.files import IMAGE
 
-IMAGE = "image"
+if TYPE_CHECKING:
+    import pandas as pd
+
 DEFAULT_SAMPLER = "QuiltedGaussian"
-# The state of a PCA is enough for these.
-FROM_PCA = ("PCA", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian")
-SAMPLERS = (*FROM_PCA, "GaussianCopula")
+# The state of the snapshots is enough for these.
+SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian")
+COPULA = "GaussianCopula"  # which is fitted when it is asked for
+COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
 
 
 class Draw(dict):
-    """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}. `facts`: how, {str: JSON value}."""
+    """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}, and how.
 
-    def __init__(self, values, facts):
-        super().__init__(values)
-        self.facts = facts
-
-
-class StatsStore(AbstractContextManager):
-    """A file of statistics, to be used in a `with` statement; between two calls it is not open.
-
-    path: the file. mode: "a" to read and write, making the file if there is none; "r" to read, or FileNotFoundError.
-
-    Several programs can use a file at once. Each call that writes is a transaction: whenever it stops, the file is as
-    before or as after it. All methods raise ValueError for a file of another kind or version, or a damaged one, and for
-    a class or layer that is not there; TimeoutError if another program writes for longer than 10 s; OSError if the
-    disk is full.
+    facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
     """
 
-    def __init__(self, path, mode="a"):
-        if mode not in ("r", "a"):
-            raise ValueError(f"expected mode 'r' or 'a'; received {mode!r}.")
-        self.path, self.mode, self.closed = Path(path).resolve(), mode, False
-        if not self.path.exists():
-            if mode == "r":
-                raise FileNotFoundError(f"expected a file of statistics, which collect() makes; found no file {path}.")
-            with suppress(FileExistsError), journal.replacement(self.path) as file:
-                if self.path.exists():  # another program has made it meanwhile
-                    raise FileExistsError
-                hdf5.write_attributes(file, {"format": layout.FORMAT, "vizlib": __version__, "unused": 0})
-        with self._read():
-            pass
+    def __init__(self, values: dict[str, np.ndarray], facts: dict, mixtures: dict[str, list[Mixture]]):
+        super().__init__(values)
+        self.facts, self.mixtures = facts, mixtures
 
-    def close(self):
-        self.closed = True
 
-    def __exit__(self, *exception):
-        self.close()
+class StatsStore:
+    """A folder of statistics of the activations of one network.
 
-    def __repr__(self):
-        if self.closed:
-            return f"StatsStore({str(self.path)!r}, closed)"
+    path: the folder, which `collect` makes. network: the `Network`; None to look at what is there, merge and delete.
+
+    Files are written once and renamed when they are whole: several programs, on several machines, can use a folder at
+    once, and whatever stops one of them, each file is there or not. All methods raise ValueError for a folder of
+    something else, of another version or network, for a damaged file, and for a class or layer that is not there;
+    OSError if the disk is full or not to be written to.
+    """
+
+    def __init__(self, path: str | PathLike, network: Network | None = None):
+        self.path, self.network = Path(path).resolve(), network
+        self._memory, self._remembered = Memory(), None
+        if network is None:
+            files.read_network(self.path)
+        else:
+            self.check_network()
+
+    def __repr__(self) -> str:
         return f"StatsStore({str(self.path)!r})\n{self.to_dataframe().to_string(index=False, na_rep='')}"
 
-    def _repr_html_(self):
-        return None if self.closed else self.to_dataframe().to_html(index=False, na_rep="")
+    def _repr_html_(self) -> str:
+        return self.to_dataframe().to_html(index=False, na_rep="")
 
-    def to_dataframe(self):
-        """What is inside: a pandas DataFrame of a row for each layer of each class; MB are 10⁶ bytes in the file."""
-        import pandas
+    def to_dataframe(self) -> "pd.DataFrame":
+        """What is inside: a pandas DataFrame of a row for each layer of each class.
 
-        with self._read() as file:
-            rows = [layout.row(group) for c in file for group in layout.layers(file, c)]
-        return pandas.DataFrame(rows, columns=layout.COLUMNS).astype({"components": "Int64"})
+        "snapshots" are the images that carry coordinates, all unless there are very many; "components" the directions
+        in which these vary; "MB" are 10⁶ bytes of the file.
+        """
+        import pandas as pd
+
+        rows = [self._row(name, layer) for name in self.classes for layer in self.layers(name)]
+        return pd.DataFrame(rows, columns=COLUMNS).astype({"snapshots": "Int64", "components": "Int64"})
+
+    def _row(self, class_name, layer):
+        with self._reading(class_name, layer) as file:
+            return (class_name, layer, *files.described(file))
 
     @property
-    def classes(self):
-        """The names of the classes."""
-        with self._read() as file:
-            return tuple(file)
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in alphabetical order."""
+        return files.class_names(self.path) if files.read_network(self.path) else ()
 
-    def layers(self, class_name):
-        """The names of the layers of a class, in the order in which they were collected."""
-        with self._read() as file:
-            return tuple(layout.open_group(file, class_name))
+    def layers(self, class_name: str) -> tuple[str, ...]:
+        """The names of the layers of a class, IMAGE first, then shallow to deep."""
+        self._check_class(class_name)
+        found, (stored, own) = set(files.layer_names(self.path, class_name)), self._names()
+        known = [name for before, name in zip(stored, own, strict=True) if before in found]
+        return (IMAGE, *known, *sorted(found - set(stored)))
 
-    def n_images(self, class_name):
+    def n_images(self, class_name: str) -> int:
         """Of how many images a class is."""
-        with self._read() as file:
-            return hdf5.attribute(layout.open_group(file, class_name), "n_images", int)
+        return self._attribute(class_name, "n_images", int)
 
-    def collected(self, class_name):
-        """The layers of a class that are there for all of its images: {name: whether activations are kept}."""
-        n = self.n_images(class_name)
-        with self._read() as file:
-            groups = layout.layers(file, class_name)
-            whole = (group for group in groups if hdf5.attribute(group, "n_images", int) == n)
-            return {layout.layer_name(group): layout.open_activations(group) is not None for group in whole}
+    def images_sha256(self, class_name: str) -> str:
+        """The SHA-256 of the images of a class, as float32, and their shape."""
+        return self._attribute(class_name, "images_sha256", str)
 
-    def entries(self, class_name):
+    def _attribute(self, class_name, name, kind):
+        with self._reading(class_name, IMAGE) as file:
+            return files.hdf5.attribute(file, name, kind)
+
+    def collected(self, class_name: str) -> dict[str, bool]:
+        """The layers of a class: {name: whether activations are kept}."""
+        kept = {}
+        for layer in self.layers(class_name):
+            with self._reading(class_name, layer) as file:
+                kept[layer] = layer == IMAGE or files.ACTIVATIONS in file
+        return kept
+
+    def entries(self, class_name: str) -> dict[str, str]:
         """What statistics of a class are there: {layer: SHA-256 of them}."""
-        with self._read() as file:
-            groups = layout.layers(file, class_name)
-            return {layout.layer_name(group): hdf5.attribute(group, "sha256", str) for group in groups}
+        found = {}
+        for layer in self.layers(class_name):
+            with self._reading(class_name, layer) as file:
+                found[layer] = files.hdf5.attribute(file, "sha256", str)
+        return found
 
-    def model(self, class_name, layer, estimator=None):
+    def model(self, class_name: str, layer: str, estimator: str | None = None):
         """A fitted estimator of `vizlib.statistics`; its `entry` says which, {str: str}.
 
-        estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. A sampler
-        whose state the file does not hold, such as "GaussianCopula", is fitted here and now on the activations, which
-        have to be kept.
+        estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. Samplers
+        look at the real activations through the store, see `real`. "GaussianCopula" is fitted here and now on them.
         """
+        return self._model(class_name, layer, estimator)
+
+    def _model(self, class_name, layer, estimator=None, together=()):
         name = estimator or ("ImageStatistics" if layer == IMAGE else DEFAULT_SAMPLER)
-        with self._read() as file:
-            group = layout.open_group(file, class_name, layer)
-            known = (*SAMPLERS, *(x for x in ("Moments", "ImageStatistics") if x in group))
-            if name not in known:
-                raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
-            stored = "PCA" if name in FROM_PCA else name
-            state = hdf5.read_state(hdf5.child(group, stored)) if stored in group else None
-            rectify, sha256 = hdf5.attribute(group, "rectify", bool), hdf5.attribute(group, "sha256", str)
-        kind = getattr(statistics, name)
-        if state is None:
-            model = kind(rectify=rectify).fit(self.activations(class_name, layer))
-        else:
-            try:
-                model = kind.from_state(state)
-            except (KeyError, TypeError, ValueError) as error:
-                at = f"/{class_name}/{layer}/{stored}"
-                raise ValueError(f"expected intact statistics in {self.path}; received, at {at}: {error!r}.") from error
+        known = ("ImageStatistics",) if layer == IMAGE else (*SAMPLERS, COPULA, "Moments", "Marginals")
+        if name not in known:
+            raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
+        kind, stored = getattr(statistics, name), "Snapshots" if name in SAMPLERS else name
+        with self._reading(class_name, layer) as file:
+            sha256 = files.hdf5.attribute(file, "sha256", str)
+            if name == COPULA:
+                model = kind(rectify=files.hdf5.attribute(file, "rectify", bool))
+            else:
+                source = {"source": RealActivations(self, class_name, layer, together)} if name in SAMPLERS else {}
+                try:
+                    model = kind.from_state(files.read_state(file, stored), **source)
+                except (KeyError, TypeError, ValueError) as error:
+                    wanted = f"expected intact statistics in {file.filename}"
+                    raise ValueError(f"{wanted}; received, at /{stored}: {error!r}.") from error
+        if name == COPULA:
+            model.fit(self.activations(class_name, layer))
         model.entry = {"class_name": class_name, "layer": layer, "estimator": name, "sha256": sha256}
         return model
 
-    def pair(self, class_name, lower, upper):
-        """The joint model of two layers, a `vizlib.statistics.LayerPair`."""
-        return statistics.LayerPair(*(self.model(class_name, layer, "PCA") for layer in (lower, upper)))
+    def marginals(self, class_name: str, layer: str, images: np.ndarray | None = None) -> Marginals:
+        """The mean marginals of a layer over the images of a class, or over some of them, int (m,)."""
+        if images is None:
+            return self._model(class_name, layer, "Marginals")
+        return Marginals().fit(self.activations(class_name, layer, images))
 
-    def sample(self, class_name, layers, n=4, seed=0, temperature=1.0, neighbours_at=None):
-        """Draw activations of layers that belong together, a `Draw`, as `reconstruct` takes them.
+    def pair(self, class_name: str, lower: str, upper: str) -> LayerPair:
+        """The joint model of two layers."""
+        return LayerPair(*(self._model(class_name, layer, "Snapshots", (lower, upper)) for layer in (lower, upper)))
+
+    def sample(
+        self,
+        class_name: str,
+        layers: list[str] | tuple[str, ...],
+        n: int = 4,
+        seed: int = 0,
+        temperature: float = 1.0,
+        neighbours_at: str | None = None,
+    ) -> Draw:
+        """Draw activations of layers that belong together, as `reconstruct` takes them.
 
         layers: their names, deep to shallow. The first is drawn by the default sampler, each other put together under
-        the one before (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no positions. seed,
-        temperature: as of samplers. Raises ValueError for a class or layer that is not there.
+        the one before from the same images (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no
+        positions. seed, temperature: as of samplers.
 
         neighbours_at: another layer, a deeper one. All layers are then drawn together, from the joint Gaussian of a few
         images that are neighbours there (`drawn_together`). For photographs, which are too few and too unlike each
         other for quilts.
         """
-        layers = list(layers)
+        layers = tuple(layers)
         entries = {name: sha for name, sha in self.entries(class_name).items() if name in (*layers, neighbours_at)}
-        facts = {"class_name": class_name, "layers": layers, "n": n, "seed": seed, "temperature": temperature}
+        facts = {"class_name": class_name, "layers": list(layers), "n": n, "seed": seed, "temperature": temperature}
         facts |= {"neighbours_at": neighbours_at, "entries": entries}
+        models = {layer: self._model(class_name, layer, together=layers) for layer in layers}
         if neighbours_at is not None:
-            around = self.model(class_name, neighbours_at, "LocalGaussian")
-            models = {layer: self.model(class_name, layer, "PCA") for layer in layers}
-            return Draw(statistics.drawn_together(around, models, n, seed, temperature), facts)
-        drawn, above = {}, None
+            around = self._model(class_name, neighbours_at, "LocalGaussian")
+            values, mixtures = statistics.drawn_together(around, models, n, seed, temperature)
+            return Draw(values, facts, dict.fromkeys(layers, mixtures))
+        drawn, mixtures, above = {}, {}, None
         for i, layer in enumerate(layers):
-            model = self.model(class_name, layer)
-            rectify, model.rectify = model.rectify, False  # layers were fitted together before the ReLU
+            model = models[layer]
             if above is None:
-                values = model.sample(n, seed, temperature)
-            elif {len(model.shape_), len(above.shape_)} == {3}:
-                values = statistics.QuiltedPair(model, above).below(values)
+                drawn[layer], mixtures[layer] = model.draw(n, seed, temperature)
+            elif {len(model.shape_), len(models[above].shape_)} == {3}:
+                images = [_sources(models[above], mixture) for mixture in mixtures[above]]
+                drawn[layer], mixtures[layer] = QuiltedPair(model, models[above]).below(drawn[above], images)
             else:
-                pair = statistics.LayerPair(model, above)
-                draws = (pair.sample_given(v, 1, [seed, i, j], temperature) for j, v in enumerate(values))
-                values = np.concatenate(list(draws))
-            drawn[layer], above = np.maximum(values, 0) if rectify else values, model
-        return Draw(drawn, facts)
+                pair, points = LayerPair(model, models[above]), models[above].transform(drawn[above])
+                draws = (pair.mixtures_given(point, 1, [seed, i, j], temperature) for j, point in enumerate(points))
+                mixtures[layer] = [mixture for mixture, in draws]
+                drawn[layer] = model.mixed(mixtures[layer])
+            above = layer
+        return Draw({layer: models[layer].rectified(values) for layer, values in drawn.items()}, facts, mixtures)
 
-    def activations(self, class_name, layer):
-        """What was kept: float32 (n, ...), before the ReLU if the layer ends in one; of "image" the images."""
-        with self._read() as file:
-            group = layout.open_group(file, class_name, layer)
-            values = layout.open_activations(group)
-            if values is None:
-                raise ValueError(
-                    f"expected activations of {layer!r} of {class_name!r}, which collect(…, keep_activations=True) "
-                    f"keeps; received {self.path}, which has {', '.join(group)}."
-                )
-            values = values[()]
-        return as_images(values) if layer == IMAGE else values
+    def activations(self, class_name: str, layer: str, images: np.ndarray | None = None) -> np.ndarray:
+        """The activations of the images of a class, float32 (m, ...), before the ReLU if there is one.
 
-    def check_network(self, net):
+        images: int (m,), which of them; None for all. Of the layer "image" they are the images themselves, in [0, 1].
+        They come from memory, from disk where they are kept, in float16, or else from the network, exact.
+        """
+        every = np.arange(self.n_images(class_name))
+        ascending, back = np.unique(every if images is None else every[np.asarray(images)], return_inverse=True)
+        return self.real(class_name, layer, ascending)[back]
+
+    def real(self, class_name: str, layer: str, rows: np.ndarray, together: tuple[str, ...] = ()) -> np.ndarray:
+        """As `activations`, of images in ascending order.
+
+        together: layers that are likely to be asked for next; where the network has to be asked, it is asked for all.
+        """
+        if layer == IMAGE:
+            with self._reading(class_name, IMAGE) as file:
+                return as_images(files.read_rows(file, files.PIXELS, rows))
+        with self._reading(class_name, layer) as file:
+            if files.ACTIVATIONS in file:
+                return files.read_rows(file, files.ACTIVATIONS, rows)
+        self.check_network()
+        if self._remembered != self.network.fingerprint:
+            self._memory.clear()
+            self._remembered = self.network.fingerprint
+        lacking = [int(row) for row in rows if (class_name, layer, int(row)) not in self._memory]
+        found = {row: self._memory[class_name, layer, row] for row in map(int, rows) if row not in set(lacking)}
+        if lacking:
+            layers = [layer, *(x for x in together if x != layer and not self.collected(class_name).get(x, True))]
+            names = {x: x + PRE * self.network.is_rectified(x) for x in layers}
+            pixels = self.real(class_name, IMAGE, np.array(lacking))
+            for part, values in self.network.batches(pixels, tuple(names.values())):
+                for i, row in enumerate(lacking[part]):
+                    for x, name in names.items():
+                        self._memory.put((class_name, x, row), values[name][i])
+                    found[row] = values[names[layer]][i]
+        return np.stack([found[int(row)] for row in rows])
+
+    def check_network(self):
         """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
-        with self._read() as file:
-            layout.check_network(file, layout.network(net))
+        if self.network is None:
+            raise ValueError(f"expected StatsStore({str(self.path)!r}, network); received a store without its network.")
+        files.check_network(self.path, files.network_facts(self.network))
 
-    def new_class(self, net, class_name, n_images, images_sha256):
-        """Make room for a class of n_images images, of which `images_sha256` is the hash, or see that it is there.
-
-        Raises ValueError for a network other than that of the classes that are there, and for a class of this name of
-        other images.
-        """
-        with self._write() as file:
-            layout.set_network(file, layout.network(net))
-            layout.make_class(file, class_name, {"n_images": n_images, "images_sha256": images_sha256})
-
-    def put(self, class_name, layer, states, attributes, activations=None):
-        """Write the statistics of a layer, in the place of those that are there.
-
-        states: {name of estimator: its `state()`}. attributes: {name: str or number}, "n_images" and "rectify" among
-        them; versions of libraries, the time and a hash of the states are added. activations: what to keep of them,
-        something with a shape, a dtype and blocks of rows `activations[a:b]`. Raises ValueError unless they are of all
-        images of the class.
-        """
-        received = {attributes["n_images"], *([] if activations is None else activations.shape[:1])}
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        attributes = layout.versions() | {"time": now, "sha256": hdf5.sha256(states)} | attributes
-        with self._write() as file:
-            group = layout.open_group(file, class_name)
-            expected = hdf5.attribute(group, "n_images", int)
-            if received != {expected}:
-                raise ValueError(f"expected {layer!r} of {expected} images of {class_name!r}; received {received}.")
-            layout.make_layer(group, layer, states, attributes, activations)
-
-    def delete(self, class_name, layer=None):
+    def delete(self, class_name: str, layer: str | None = None):
         """Remove a class, or one layer of it."""
-        names = [class_name] if layer is None else [class_name, layer]
-        with self._write() as file:
-            del layout.open_group(file, *names).parent[names[-1]]
+        self._check_class(class_name)
+        if layer is not None:
+            self._path(class_name, layer).unlink()
+            return
+        folder = files.class_folder(self.path, class_name)
+        gone = folder.with_name(f"{uuid4().hex}{TEMPORARY}")
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
-    def merge(self, other):
+    def merge(self, other: "StatsStore"):
         """Copy the classes and layers of another store that this one lacks: all of them or, if that fails, none.
 
         Raises ValueError if it is of another network, or has a class of the same name of other images.
         """
         if other.path == self.path or not other.classes:
             return
-        with other._read() as theirs, self._write() as ours:
-            layout.set_network(ours, hdf5.attributes(theirs))
-            for class_name in theirs:
-                layout.copy_class(ours, theirs, class_name)
+        files.check_network(self.path, theirs := files.read_network(other.path))
+        for class_name in other.classes:
+            if class_name in self.classes and self.images_sha256(class_name) != other.images_sha256(class_name):
+                raise ValueError(
+                    f"expected the {self.n_images(class_name)} images that {class_name!r} in {self.path} was collected "
+                    f"from; received {other.n_images(class_name)} others in {other.path}."
+                )
+        files.write_network(self.path, {name: x for name, x in theirs.items() if name != "format"})
+        copied = []
+        try:
+            for class_name in other.classes:
+                for layer in other.layers(class_name):
+                    path = files.path_of(self.path, class_name, layer)
+                    if not path.exists():
+                        with other._reading(class_name, layer) as file:
+                            files.read_states(file)  # that what is damaged does not spread
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        with written(path) as part:
+                            shutil.copyfile(other._path(class_name, layer), part)
+                        copied.append(path)
+        except BaseException:
+            for path in copied:
+                path.unlink(missing_ok=True)
+            raise
 
-    @contextmanager
-    def _read(self):
-        self._check_open()
-        with hdf5.intact(self.path), journal.reading(self.path) as file:
-            layout.check_format(file)
-            yield file
+    def _names(self):
+        """What the layers are called in the folder and by the network: names that Keras numbers, such as conv2d_3, may
+        be others in each session.
+        """
+        stored = files.read_network(self.path)["layers"]
+        return stored, self.network.layers if self.network else stored
 
-    @contextmanager
-    def _write(self):
-        """A transaction. When more than half of the file is room that nothing uses, the file is written anew."""
-        self._check_open()
-        if self.mode == "r":
-            raise ValueError(f"expected a store opened with mode 'a'; received {self.path} opened with mode 'r'.")
-        with hdf5.intact(self.path), journal.transaction(self.path) as file:
-            layout.check_format(file)
-            yield file
-            unused = hdf5.attribute(file, "unused", int) + file.id.get_freespace()
-            hdf5.write_attributes(file, {"unused": unused})
-        if unused > max(self.path.stat().st_size // 2, 2**20):
-            with suppress(OSError):  # a full disk, or another writer: the transaction stands, and the next tries again
-                self._rewrite()
+    def _stored_name(self, class_name, layer):
+        """What a layer is called in the folder, if it is there."""
+        self._check_class(class_name)
+        stored, own = self._names()
+        name = dict(zip(own, stored, strict=True)).get(layer, layer)
+        if not files.path_of(self.path, class_name, name).is_file():
+            known = ", ".join(self.layers(class_name))
+            raise ValueError(f"expected a layer of {class_name!r} in {self.path} ({known}); received {layer!r}.")
+        return name
 
-    def _rewrite(self):
-        with hdf5.intact(self.path), journal.replacement(self.path) as new, journal.reading(self.path) as old:
-            hdf5.write_attributes(new, hdf5.attributes(old) | {"unused": 0})
-            for class_name in old:
-                old.copy(class_name, new)
+    def _path(self, class_name, layer):
+        return files.path_of(self.path, class_name, self._stored_name(class_name, layer))
 
-    def _check_open(self):
-        if self.closed:
-            raise ValueError(f"expected an open store; received {self.path}, which has been closed.")
+    def _reading(self, class_name, layer):
+        return files.reading(self.path, class_name, self._stored_name(class_name, layer))
+
+    def _check_class(self, class_name):
+        if not isinstance(class_name, str) or not files.path_of(self.path, class_name, IMAGE).is_file():
+            known = ", ".join(self.classes) or "none"
+            raise ValueError(f"expected a class of {self.path} ({known}); received {class_name!r}.")
+
+
+def _sources(model: Snapshots, mixture: Mixture) -> np.ndarray:
+    """The images whose patches may lie under a draw: those that it is made of, or of many the nearest to it."""
+    if len(mixture.images) <= statistics.quilting.NEIGHBOURS:
+        return mixture.images
+    point, = model.coordinates_of([mixture])
+    return model.images_[model.nearest(point, statistics.quilting.NEIGHBOURS)]

@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vizlib.networks.network import PRE
+from vizlib.networks import PRE, Network
+from vizlib.statistics import ImageStatistics
+from vizlib.store import IMAGE, StatsStore
 from vizlib.synthesis.baselines import score as neuron_score
 from vizlib.synthesis.canvases import Cosine
-from vizlib.synthesis.loop import Result, adam, optimize
+from vizlib.synthesis.loop import Callback, Result, adam, optimize
 from vizlib.synthesis.recipes import recorded
 from vizlib.synthesis.terms import Distance, Outliers, priors
 from vizlib.synthesis.transforms import Jitter
@@ -41,17 +43,17 @@ class Chain(Result):
 
 @recorded
 def reconstruct(
-    net,
-    targets,
-    layer=None,
-    statistics=None,
-    prior_weight=1.0,
-    steps=256,
-    seed=0,
-    start=None,
-    callback=None,
-    progress=True,
-):
+    net: Network,
+    targets: np.ndarray | dict[str, np.ndarray],
+    layer: str | None = None,
+    statistics: ImageStatistics | dict | None = None,
+    prior_weight: float = 1.0,
+    steps: int = 256,
+    seed: int = 0,
+    start: list[np.ndarray] | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Images whose activations at a layer, or at several, are the targets: inversion (Mahendran & Vedaldi 2015).
 
     With targets sampled from the statistics of a class this is stochastic deconvolution: each is a new image of it.
@@ -83,7 +85,16 @@ def reconstruct(
 
 
 @recorded
-def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callback=None, progress=True):
+def suppress(
+    store: StatsStore,
+    class_name: str,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    layers: list[str] | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Suppression:
     """Images that maximise the score of a class, rid of the neurons that no image of the class would have.
 
     In the first quarter of the steps the score is maximised alone. In the others, those neurons of shallow layers that
@@ -95,9 +106,9 @@ def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callba
     shallowest in there. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`, which
     says what was suppressed and where. Raises ValueError for a class or layer that is not there.
     """
-    score, there = SCORE * neuron_score(net, class_name), store.layers(class_name)
-    layers = layers or [name for name in net.layers if name in there][:2]
-    outliers = {layer: _outliers(net, class_name, store, layer) for layer in layers}
+    net, score = store.network, SCORE * neuron_score(store.network, class_name)
+    layers = layers or [name for name in store.layers(class_name) if name != IMAGE][:2]
+    outliers = {layer: _outliers(store, class_name, layer) for layer in layers}
     canvas, first = Cosine(net.image_size), steps // 4
     before = optimize(net, [score], canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
     terms = [score, *(PUSH * term for term in outliers.values()), *priors(store.model(class_name, "image"))]
@@ -108,7 +119,7 @@ def suppress(net, class_name, store, n=4, steps=256, seed=0, layers=None, callba
     return Suppression(**vars(after.with_facts(**facts)), before=before.images, outliers=found, terms=outliers)
 
 
-def find_outliers(net, terms, images):
+def find_outliers(net: Network, terms: dict[str, Outliers], images: np.ndarray) -> dict[str, np.ndarray]:
     """Which neurons of images are outliers: {layer: bool (n, h, w, channels) or (n, units)}.
 
     terms: {layer: `terms.Outliers`}, such as those of a `Suppression`. images: as `Network.activations` takes them.
@@ -118,7 +129,17 @@ def find_outliers(net, terms, images):
 
 
 @recorded
-def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.0, callback=None, progress=True):
+def chain(
+    store: StatsStore,
+    class_name: str,
+    layers: list[str],
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    temperature: float = 1.0,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Chain:
     """Images drawn layer by layer: the deepest from the class, each below given the one above, and inverted.
 
     The layers are drawn by `StatsStore.sample`.
@@ -129,6 +150,7 @@ def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.
 
     Raises ValueError for a class or layer that is not there.
     """
+    net = store.network
     for layer in layers:
         net.check_layer(layer)
     layers = sorted(layers, key=net.layers.index, reverse=True)
@@ -142,23 +164,34 @@ def chain(net, class_name, store, layers, n=4, steps=256, seed=0, temperature=1.
 
 
 @recorded
-def walk(net, class_name, store, layer, component=0, n=7, reach=2.0, steps=256, seed=0, callback=None, progress=True):
+def walk(
+    store: StatsStore,
+    class_name: str,
+    layer: str,
+    component: int = 0,
+    n: int = 7,
+    reach: float = 2.0,
+    steps: int = 256,
+    seed: int = 0,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
     """Images along a principal component of a class, from −reach to reach standard deviations from its mean.
 
     store: a `StatsStore` with the layer. component: from 0, that of the largest variance. The rest: as `reconstruct`.
     """
     model = store.model(class_name, layer, "PCAGaussian")
-    if not 0 <= component < len(model.components_):
-        raise ValueError(f"expected a component from 0 to {len(model.components_) - 1}; received {component}.")
+    if not 0 <= component < len(model.explained_variance_):
+        raise ValueError(f"expected a component from 0 to {len(model.explained_variance_) - 1}; received {component}.")
     places = np.zeros((n, component + 1))
     places[:, component] = np.linspace(-reach, reach, n) * np.sqrt(model.explained_variance_[component])
     targets, statistics = model.inverse_transform(places), store.model(class_name, "image")
-    return reconstruct(net, targets, layer, statistics, 1.0, steps, seed, None, callback, progress)
+    return reconstruct(store.network, targets, layer, statistics, 1.0, steps, seed, None, callback, progress)
 
 
-def _outliers(net, class_name, store, layer):
+def _outliers(store, class_name, layer):
     model = store.model(class_name, layer, "PCAGaussian")
-    return Outliers(layer + PRE * net.is_rectified(layer), model, model.conditional_z_threshold(QUANTILE))
+    return Outliers(layer + PRE * store.network.is_rectified(layer), model, model.conditional_z_threshold(QUANTILE))
 
 
 def _checked_targets(net, targets, layer):

@@ -4,11 +4,12 @@ import hashlib
 import json
 import platform
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from functools import wraps
 from importlib import import_module
 from inspect import signature
-from os import cpu_count
+from os import PathLike, cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from PIL import Image
 
 from vizlib import __version__
 from vizlib.images import save_image, to_uint8
+from vizlib.networks import Network, load_network
 from vizlib.plots import enlarged
-from vizlib.store import layout
-from vizlib.store.store import IMAGE, Draw, StatsStore
+from vizlib.store import IMAGE, Draw, StatsStore
+from vizlib.store.files import versions as library_versions
+from vizlib.synthesis.loop import Result
 
 KEY = "vizlib"  # of the text in a PNG
 HOMES = dict.fromkeys(("reconstruct", "suppress", "chain", "walk"), "methods")
@@ -26,7 +29,7 @@ HOMES |= dict.fromkeys(("simonyan", "olah", "maco"), "baselines")
 UNRECORDED = "net", "callback", "progress"
 
 
-def recorded(method):
+def recorded(method: Callable[..., Result]) -> Callable[..., Result]:
     """Make a method put its recipe into the provenance of its `Result`.
 
     Added are "method", "arguments", "stopped" (the call of the callback that ended it, or None), "identity" of the
@@ -49,7 +52,7 @@ def recorded(method):
             "method": method.__name__,
             "arguments": {name: _told(x, given.get("class_name")) for name, x in told.items()},
             "stopped": stopped,
-            "identity": given["net"].identity,
+            "identity": (given["store"].network if "store" in given else given["net"]).identity,
             "versions": versions(),
             "pixels": _pixels(result.images),
         }
@@ -58,18 +61,18 @@ def recorded(method):
     return run
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Of all that may change the last bit of an image: {name: version}, the machine among them."""
     machine = f"{platform.system()} {platform.machine()}, {cpu_count()} processors"
-    return layout.versions() | {"vizlib": __version__, "python": platform.python_version(), "machine": machine}
+    return library_versions() | {"vizlib": __version__, "python": platform.python_version(), "machine": machine}
 
 
-def save(path, result):
+def save(path: str | PathLike, result: Result):
     """Write the images of a `Result` side by side to a PNG that carries its recipe: the whole file or none."""
     save_image(path, enlarged(result.images), {KEY: json.dumps(result.provenance)})
 
 
-def recipe(path):
+def recipe(path: str | PathLike) -> dict:
     """The recipe that a PNG saved by vizlib carries: the `provenance` of its `Result`, {str: JSON value}.
 
     Raises FileNotFoundError if there is no such file, ValueError if it carries none.
@@ -84,21 +87,27 @@ def recipe(path):
     return _checked(found)
 
 
-def rerun(source, net=None, store=None, progress=True, **given):
+def rerun(
+    source: str | PathLike | dict,
+    net: Network | None = None,
+    store: StatsStore | str | PathLike | None = None,
+    progress: bool = True,
+    **given,
+) -> Result:
     """Make the images of a recipe again, bit for bit on the same machine and backend: a `Result`.
 
-    source: a recipe, or the path of a PNG that carries one. net: the `Network`; the embedded one if None. store: the
-    `StatsStore` that it drew from, or its path. given: arguments that were arrays of the caller's own, of which a
-    recipe has only hashes; images that the store keeps need not be given.
+    source: a recipe, or the path of a PNG that carries one. net: the `Network`; that of the store or else the embedded
+    one if None. store: the `StatsStore` that it drew from, or its path. given: arguments that were arrays of the
+    caller's own, of which a recipe has only hashes; images that the store keeps need not be given.
 
     Raises ValueError, which says what differs, for another network, other statistics or other arrays. Warns, saying
     which versions differ, if the images are not the same to the last bit.
     """
     made = _checked(source) if isinstance(source, dict) else recipe(source)
     if net is None:
-        net = import_module("vizlib.networks").load_network("mini")
+        net = store.network if isinstance(store, StatsStore) else load_network("mini")
     if isinstance(store, (str, Path)):
-        store = StatsStore(store, "r")
+        store = StatsStore(store, net)
     _check_same("network", made["identity"], net.identity)
     method = getattr(import_module(f"vizlib.synthesis.{HOMES[made['method']]}"), made["method"])
     known = signature(method).parameters.keys() - set(UNRECORDED)
@@ -109,7 +118,8 @@ def rerun(source, net=None, store=None, progress=True, **given):
     arguments = {name: _found(name, x, store, class_name, given) for name, x in made["arguments"].items()}
     stopped = made["stopped"]
     stop = _Counted(lambda *_: stop.calls >= stopped) if stopped else None
-    result = method(net, **arguments, callback=stop, progress=progress)
+    where = {} if "store" in arguments else {"net": net}
+    result = method(**where, **arguments, callback=stop, progress=progress)
     if result.provenance["pixels"] != made["pixels"]:
         warnings.warn(f"the images are not the same to the last bit: {_versions_that_differ(made)}", stacklevel=2)
     return result
@@ -161,7 +171,7 @@ def _found(name, told, store, class_name, given):
             raise ValueError(f"expected {name}=…, arrays that the recipe has only hashes of; received none.")
         return value
     if store is None:
-        raise ValueError(f"expected store=…, a file of the statistics that the recipe names; received {store!r}.")
+        raise ValueError(f"expected store=…, the folder of statistics that the recipe names; received {store!r}.")
     if kind == "store":
         _check_entries(store, class_name, facts)
         return store
