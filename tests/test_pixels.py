@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.filters import sobel_h, sobel_v
 from skimage.metrics import structural_similarity
+from skimage.transform import downscale_local_mean
 
 from vizlib import partworld
 from vizlib.realism import pixels
@@ -142,13 +143,18 @@ def test_ms_ssim_agrees_with_tensorflow(side):
 
 
 @SEEDS
-def test_ms_ssim_of_one_scale_is_ssim(seed):
-    images = random_images(seed, 2, 20)
-    _, full = structural_similarity(
-        *images, channel_axis=-1, data_range=1, gaussian_weights=True, use_sample_covariance=False, full=True
-    )
-    expected = full[5:-5, 5:-5].mean((0, 1)).clip(0).mean()
-    assert pixels.ms_ssim(images) == pytest.approx(expected, abs=1e-4)
+@pytest.mark.parametrize("scales", [1, 2, 3])
+def test_ms_ssim_is_made_of_the_ssim_of_scikit_image(seed, scales):
+    """Of its structure term alone, but at the last scale: the term of brightness is 1 where its constant is huge."""
+    first, second = images = random_images(seed, 2, 20 * 2 ** (scales - 1))
+    how = {"channel_axis": -1, "data_range": 1, "gaussian_weights": True, "use_sample_covariance": False, "full": True}
+    weights = np.array([0.0448, 0.2856, 0.3001][:scales])
+    expected = 1
+    for scale, weight in enumerate(weights / weights.sum(), 1):
+        _, likeness = structural_similarity(first, second, K1=0.01 if scale == scales else 1e6, **how)
+        expected = expected * likeness[5:-5, 5:-5].mean((0, 1)).clip(0) ** weight
+        first, second = (downscale_local_mean(x, (2, 2, 1)).astype("float32") for x in (first, second))
+    assert pixels.ms_ssim(images) == pytest.approx(expected.mean(), abs=1e-6)
 
 
 def test_ms_ssim_is_mean_over_pairs_and_one_for_copies(real):
