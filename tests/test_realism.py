@@ -169,6 +169,13 @@ def test_columns_hold_mean_and_bootstrap_interval_over_classes():
     assert "number_low" not in table
 
 
+def test_no_judges_are_none(real):
+    table = compare({}, real[:16], LABELS[:16], judges=[])
+    assert {column for column in table if not column.endswith(("_low", "_high"))} == {
+        "contrast", "spectrum_slope", "high_frequency", "naturalness", "orientations", "ms_ssim",
+    }  # fmt: skip
+
+
 def test_classes_count_alike_and_one_class_has_no_interval():
     images = np.concatenate([np.full((6, 16, 16, 3), 0.2), np.full((2, 16, 16, 3), 0.6)]).astype("float32")
     images[:, ::2] += 0.1

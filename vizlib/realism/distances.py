@@ -4,12 +4,13 @@ Features are float arrays (n, d), a row for each image, such as a judge's embedd
 """
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 NEIGHBOURS = 5
 FOLDS = 8
 
 
-def kernel_inception_distance(features, real):
+def kernel_inception_distance(features: np.ndarray, real: np.ndarray) -> float:
     """Squared maximum mean discrepancy of two sets of features (n, d) and (m, d), unbiased.
 
     The kernel is (x . y / d + 1)^3 (Binkowski et al. 2018). It is 0 on average where both come from one
@@ -24,7 +25,9 @@ def kernel_inception_distance(features, real):
                  + (among.sum() - np.trace(among)) / (m * (m - 1)) - 2 * across.mean())
 
 
-def density_and_coverage(features, real, neighbours=NEIGHBOURS):
+def density_and_coverage(
+    features: np.ndarray, real: np.ndarray, neighbours: int = NEIGHBOURS
+) -> tuple[float, float]:
     """How often features lie in the neighbourhoods of real ones, and how many of these are met (Naeem et al. 2020).
 
     The neighbourhood of a real feature is the ball that reaches to its k-th nearest real neighbour. Density is the
@@ -32,8 +35,6 @@ def density_and_coverage(features, real, neighbours=NEIGHBOURS):
     come from one distribution, and may exceed it. Coverage, in [0, 1], is the share of balls that hold any. Both are
     NaN where there are no more than k real features.
     """
-    from scipy.spatial.distance import cdist
-
     if len(real) <= neighbours:
         return float("nan"), float("nan")
     radii = np.sort(cdist(real, real), axis=1)[:, neighbours]  # at 0 is the distance to itself
@@ -41,7 +42,9 @@ def density_and_coverage(features, real, neighbours=NEIGHBOURS):
     return float(held.sum(0).mean() / neighbours), float(held.any(1).mean())
 
 
-def told_apart(features, real, labels, real_labels):
+def told_apart(
+    features: np.ndarray, real: np.ndarray, labels: np.ndarray, real_labels: np.ndarray
+) -> dict[str, float]:
     """The classifier two-sample test (Lopez-Paz & Oquab 2017) within classes: {class: share of both sets told right}.
 
     labels, real_labels: the class of each feature, (n,) and (m,), the same classes. A linear classifier, logistic
@@ -67,7 +70,7 @@ def told_apart(features, real, labels, real_labels):
     return {name: float(right[classes == name].mean()) for name in np.unique(classes)}
 
 
-def vendi_score(features):
+def vendi_score(features: np.ndarray) -> float:
     """The effective number of different images (Friedman & Dieng 2023): from 1, all alike, to n, all orthogonal.
 
     It is the exponential of the entropy of the eigenvalues of the cosine similarities, divided by n.

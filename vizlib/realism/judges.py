@@ -4,7 +4,12 @@ Those of PartWorld are embedded, and of other architectures than the network. Pa
 are stray.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
 import numpy as np
+from scipy.special import log_softmax
 
 from vizlib.networks import Network
 from vizlib.partworld import CLASSES
@@ -19,6 +24,8 @@ from vizlib.realism.distances import (
     vendi_score,
 )
 
+Judge = Callable[[np.ndarray, Sequence[str], np.ndarray], dict[str, Any]]  # of images, labels and real images
+
 
 class ClassJudge:
     """How well images are recognised, and how far they are, as a set, from real ones in an embedding.
@@ -29,23 +36,27 @@ class ClassJudge:
     takes these themselves.
     """
 
-    def __init__(self, model=None, classes=CLASSES, preprocess=None, reference=None):
+    def __init__(
+        self,
+        model: keras.Model | None = None,
+        classes: Sequence[str] = CLASSES,
+        preprocess: Callable | None = None,
+        reference: Mapping[str, np.ndarray] | None = None,
+    ):
         self.network = Network(model or load_judge("classifier"), preprocess, classes)
         self._reference = reference and {name: self._answers(images)[1] for name, images in reference.items()}
         self._known = None, None
 
-    def __call__(self, images, labels, real):
+    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
         """Per image "accuracy" (1 where the class is the label) and "log_probability" of the label.
 
         Per class, against the reference: "kid", "density", "coverage" and, with as many of it, "told_apart" (see
         `vizlib.realism.distances`). Without a reference it is the real images of the class, which are compared with
         themselves by halves. "vendi" is the Vendi score of the embeddings as they are, which hardly differ in direction
-        within a class, so that even one image over and over comes near to real ones; "vendi_within" that of what they differ
-        by from the mean of the real images of the class, where all that is wrong in the same way is no variety. Raises
-        ValueError for a label that is no class of the judge, or of the reference.
+        within a class, so that even one image over and over comes near to real ones; "vendi_within" that of what they
+        differ by from the mean of the real images of the class, where all that is wrong in the same way is no variety.
+        Raises ValueError for a label that is no class of the judge, or of the reference.
         """
-        from scipy.special import log_softmax
-
         labels = np.asarray(labels)
         wanted = np.array([self.network.class_index(label) for label in labels.tolist()])
         if self._known[0] is not real:
@@ -93,10 +104,10 @@ def _distances(sets, sizes):
 class PartJudge:
     """Whether the parts in images make complete objects. model: as in `find_parts`; None loads the embedded one."""
 
-    def __init__(self, model=None):
+    def __init__(self, model: keras.Model | None = None):
         self.model = model or load_judge("parts")
 
-    def __call__(self, images, labels, real):
+    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
         """Per image "stray_parts", "complete_objects", and "whole": 1 where there is one object, and of the label."""
         answers = [complete_objects(parts) for parts in find_parts(images, self.model)]
         names = [[name for name, _ in objects] for objects, _ in answers]

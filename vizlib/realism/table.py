@@ -1,14 +1,24 @@
 """How realistic the images of several methods are, beside real ones, in one table."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import pandas as pd
 
 from vizlib.images import as_images
 from vizlib.realism import pixels
-from vizlib.realism.judges import ClassJudge, PartJudge
+from vizlib.realism.judges import ClassJudge, Judge, PartJudge
 from vizlib.realism.pixels import nearest_images
 
 
-def compare(methods, real, labels, judges=None, training=None):
+def compare(
+    methods: Mapping[str, np.ndarray],
+    real: np.ndarray,
+    labels: Sequence[str],
+    judges: Sequence[Judge] | None = None,
+    training: np.ndarray | None = None,
+) -> pd.DataFrame:
     """How realistic the images of each method are, beside real ones: a pandas DataFrame, a row per method.
 
     methods: {name: images (n, h, w, 3)}, as `as_images` takes them; real: as many real images. labels: the class name
@@ -23,15 +33,13 @@ def compare(methods, real, labels, judges=None, training=None):
     last row, "real", is what the real images get, the floor; without a reference of the judge what compares with real
     images compares one half of them with the other. Raises ValueError where the numbers of images and labels differ.
     """
-    import pandas as pd
-
     methods = {name: as_images(images) for name, images in {**methods, "real": real}.items()}
     real = methods["real"]
     for name, images in methods.items():
         if len(images) != len(labels):
             raise ValueError(f"expected an image for each of the {len(labels)} labels; received {len(images)} of "
                              f"{name!r}.")
-    judges = (*(judges or (ClassJudge(), PartJudge())), pixel_statistics)
+    judges = (*((ClassJudge(), PartJudge()) if judges is None else judges), pixel_statistics)
     table = {name: {key: value for judge in judges for key, value in judge(images, labels, real).items()}
              for name, images in methods.items()}
     if training is not None:
@@ -44,7 +52,7 @@ def compare(methods, real, labels, judges=None, training=None):
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def pixel_statistics(images, labels, real):
+def pixel_statistics(images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
     """What needs no judge, as one: columns of `vizlib.realism.pixels`.
 
     Per image "contrast", "spectrum_slope" and "high_frequency"; against the real images of its class "naturalness"
