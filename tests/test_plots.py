@@ -119,6 +119,15 @@ def test_losses_are_means_over_the_images(lowest, scale):
     assert axis.get_yscale() == scale
 
 
+def test_no_curve_is_behind_the_legend_and_steps_are_whole():
+    figure = plots.losses({"Distance": np.ones((3, 2)), "total variation": np.ones((3, 2))})
+    figure.draw_without_rendering()
+    (axis,), (legend,) = figure.axes, figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["Distance", "total variation"]
+    assert not legend.get_window_extent().overlaps(axis.get_window_extent())
+    assert all(tick == round(tick) for tick in axis.get_xticks())
+
+
 def test_comparison_has_a_row_for_each_class_and_four_panels():
     items = [
         Comparison(name, "conv", name, pictures(4, seed=i), pictures(4, seed=9) - 0.5,

@@ -1,14 +1,20 @@
 """Figures of images, gradients and statistics: each a function of arrays that returns a matplotlib Figure."""
 
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from vizlib.images import as_images, to_uint8
-from vizlib.statistics import power_spectrum
+from vizlib.statistics import Snapshots, power_spectrum
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
@@ -16,7 +22,7 @@ MARKERS = "osD^vP"
 GAP = 2  # pixels between images
 
 
-def mosaic(images, columns=None):
+def mosaic(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """The images side by side, row after row, with white gaps: float32 RGB in [0, 1], (height, width, 3).
 
     images: (n, h, w, 3), as `as_images` takes them. columns: images in a row; None for all of them. Places that are
@@ -33,7 +39,7 @@ def mosaic(images, columns=None):
     return canvas
 
 
-def enlarged(images, width=400):
+def enlarged(images: np.ndarray, width: int = 400) -> np.ndarray:
     """The images as a near-square mosaic, enlarged up to some width in pixels by whole factors: uint8.
 
     The number of columns is even.
@@ -44,14 +50,14 @@ def enlarged(images, width=400):
     return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def png(images, width=400):
+def png(images: np.ndarray, width: int = 400) -> bytes:
     """The bytes of a PNG of the images, `enlarged`; made with Pillow, and so in any thread."""
     with BytesIO() as file:
         Image.fromarray(enlarged(images, width)).save(file, format="PNG")
         return file.getvalue()
 
 
-def gradient_colours(gradients):
+def gradient_colours(gradients: np.ndarray) -> np.ndarray:
     """Signed gradients (n, h, w, 3) as images: mid-grey where 0, brighter where positive, darker where negative.
 
     Each is scaled by the 99th percentile of its magnitude, and what lies beyond is clipped; where that is 0, because
@@ -63,7 +69,9 @@ def gradient_colours(gradients):
     return np.clip(0.5 + 0.5 * gradients / scale[:, None, None, None], 0, 1).astype("float32")
 
 
-def image_grid(rows, columns=None, title=None):
+def image_grid(
+    rows: Mapping[str, np.ndarray], columns: Sequence[str] | None = None, title: str | None = None
+) -> Figure:
     """A row of images for each label.
 
     rows: {label: images (n, h, w, 3)}, as `as_images` takes them, of one size. columns: a heading for each column.
@@ -83,7 +91,12 @@ def image_grid(rows, columns=None, title=None):
     return figure
 
 
-def saliency_grid(images, gradients, columns=None, title=None):
+def saliency_grid(
+    images: np.ndarray,
+    gradients: Mapping[str, np.ndarray],
+    columns: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
     """The images above their gradients under each rule, in the colours of `gradient_colours`.
 
     images: (n, h, w, 3), as `as_images` takes them. gradients: {rule: float (n, h, w, 3)}. columns: as `image_grid`.
@@ -92,7 +105,7 @@ def saliency_grid(images, gradients, columns=None, title=None):
     return image_grid({"image": images} | maps, columns, title)
 
 
-def activation_maps(activations, channels=8, title=None):
+def activation_maps(activations: Mapping[str, np.ndarray], channels: int = 8, title: str | None = None) -> Figure:
     """Where channels are active, in samples from several sources.
 
     activations: {label: float (n, h, w, c)}, a row for each sample. channels: how many to show: those with the
@@ -108,11 +121,11 @@ def activation_maps(activations, channels=8, title=None):
     return image_grid(rows, [f"channel {channel}" for channel in strongest], title)
 
 
-def outlier_maps(suppression, title=None):
+def outlier_maps(suppression: Any, title: str | None = None) -> Figure:
     """Where neurons are outliers when the score is maximised alone, and after they were suppressed.
 
-    suppression: what `suppress` returns. Maps show the share of channels that are outliers at each position, from 0,
-    black, to the largest share before, on a scale of its own for each convolution layer.
+    suppression: what `vizlib.suppress` returns. Maps show the share of channels that are outliers at each position,
+    from 0, black, to the largest share before, on a scale of its own for each convolution layer.
     """
     rows, size = {}, suppression.images.shape[1]
     for when, images in enumerate((suppression.before, suppression.images)):
@@ -127,13 +140,15 @@ def outlier_maps(suppression, title=None):
     return image_grid(rows, title=title)
 
 
-def spectrum(models, title="Variance that the leading components explain"):
-    """Cumulative share of the variance over the number of components. models: {label: fitted PCAGaussian}."""
+def spectrum(
+    models: Mapping[str, Snapshots], title: str | None = "Variance that the leading components explain"
+) -> Figure:
+    """Cumulative share of the variance over the number of components. models: {label: fitted `Snapshots`}."""
     curves = {label: np.cumsum(model.explained_variance_ratio_) for label, model in models.items()}
     return _lines(curves, title, xlabel="components", ylabel="share of the variance", ylim=(0, 1))
 
 
-def losses(history, title="Losses"):
+def losses(history: Mapping[str, np.ndarray], title: str | None = "Losses") -> Figure:
     """The loss of each term over the steps, averaged over the images; the scale is logarithmic where all are positive.
 
     history: {term: float (steps, n)}, weighted losses.
@@ -143,7 +158,7 @@ def losses(history, title="Losses"):
     return _lines(curves, title, xlabel="step", ylabel="weighted loss", yscale=scale)
 
 
-def power_spectra(sets, title="Power of the brightness"):
+def power_spectra(sets: Mapping[str, np.ndarray], title: str | None = "Power of the brightness") -> Figure:
     """The mean power of images in each octave of frequencies, on a logarithmic scale.
 
     sets: {label: images (n, h, w, 3)}, as `as_images` takes them. The mean is geometric, the octaves are those of
@@ -155,7 +170,9 @@ def power_spectra(sets, title="Power of the brightness"):
     return _lines(curves, title, xlabel="octave of frequencies, from coarse to fine", ylabel="power", yscale="log")
 
 
-def realism_bars(frame, columns=None, title=None):
+def realism_bars(
+    frame: "pd.DataFrame", columns: Sequence[str] | None = None, title: str | None = None
+) -> Figure:
     """A panel for each column of `realism.compare`: a bar for each method, its interval, and real images dashed.
 
     frame: the DataFrame, with a row "real". columns: names without "_low" and "_high"; None for those that the frame
@@ -185,11 +202,11 @@ def realism_bars(frame, columns=None, title=None):
     return figure
 
 
-def comparison(comparisons, title=None):
+def comparison(comparisons: Sequence[Any], title: str | None = None) -> Figure:
     """A row for each class: real images, their saliency, the Simonyan baseline, the reconstructions of samples.
 
-    comparisons: a list of `comparison.Comparison`. Of the real images and their saliency two are shown, of the baseline
-    three, of the reconstructions all.
+    comparisons: a `vizlib.explorer.Comparison` for each class. Of the real images and their saliency two are shown, of
+    the baseline three, of the reconstructions all.
     """
     heads = ("real images", "saliency", "Simonyan baseline", "reconstructions of samples")
     rows = [(c.real[:2], gradient_colours(c.saliency[:2]), c.baseline.images[:3], c.made.images) for c in comparisons]
@@ -210,8 +227,9 @@ def _lines(curves, title, **settings):
         style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markevery": 0.12}
         axis.plot(np.arange(1, len(curve) + 1), curve, markersize=5, label=label, **style)
     axis.set(**settings)
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=9)
+    figure.legend(loc="outside right center", fontsize=9)  # within, it would hide curves
     return figure
 
 
