@@ -13,8 +13,8 @@ from keras import ops
 Rule = tuple[Callable, Callable]
 
 
-# Not Keras's Adam: on TensorFlow that cannot do without variables of its own. Applied to the gradients of the compiled
-# step it takes 9 to 60 % of a step of the embedded network; within the step two threads spoil each other's images.
+# Not Keras's Adam, which on TensorFlow cannot do without variables of its own: after the compiled step it makes a step
+# of the embedded network 9 to 60 % longer, and within it two threads spoil each other's images.
 @lru_cache(maxsize=32)
 def adam(learning_rate: float = 0.05, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Rule:
     """The update rule of Kingma & Ba 2015."""
