@@ -145,6 +145,12 @@ def test_a_field_that_cannot_be_compared_is_an_error(net):
         run(net, [Listed([1, 2])])
 
 
+@pytest.mark.parametrize("n", [0, -1])
+def test_no_images_are_an_error(net, n):
+    with pytest.raises(ValueError, match=f"one image or more; received n={n}"):
+        optimize(net, [Quadratic()], Pixels(6), n, progress=False)
+
+
 def test_images_of_a_batch_do_not_see_each_other(net):
     targets = np.random.default_rng(0).random((3, 6, 6, 5), "float32")
     together = run(net, [Distance("conv2", targets)]).images

@@ -72,9 +72,11 @@ def optimize(
     (Ctrl-C, the notebook's stop button) ends it too, with a warning; the result then holds the best so far.
 
     Images go through the network `net.batch_size` at a time, with the same result as all at once. Returns a `Result`;
-    the same arguments give the same images. Raises FloatingPointError, which names the term, as soon as a loss or a
-    gradient is not finite.
+    the same arguments give the same images. Raises ValueError for no images, FloatingPointError, which names the term,
+    as soon as a loss or a gradient is not finite.
     """
+    if n < 1:
+        raise ValueError(f"expected one image or more; received n={n}.")
     start_rule, update = rule or adam()
     view = view or Jitter(0)
     forms, numbers = zip(*map(_parted, terms), _parted(canvas, np.ndarray), strict=True)
