@@ -217,6 +217,57 @@ def test_rules_reach_the_relus_of_nested_models():
     close(viz.saliency(net, SMALL, "dense", 1, "guided"), expected)
 
 
+def test_names_of_pseudo_layers_are_taken():
+    """A layer of one's own that is called as the pixels or the class scores are is another layer, by values."""
+    base = keras.Sequential([keras.Input((6, 6, 3))], name="base")
+    base.add(layers.Conv2D(4, 1, use_bias=False, activation="relu", name="image"))
+    image = keras.Input((6, 6, 3), name="pixels")
+    x = base(layers.Conv2D(3, 1, use_bias=False, name="image")(image))
+    x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(2, 1, use_bias=False, name="scores")(x))
+    model = keras.Model(image, layers.Dense(2, activation="softmax", use_bias=False, name="out")(x))
+    net = viz.Network(model, classes="ab")
+    first, within, third, last = (weight[0, 0] if weight.ndim == 4 else weight for weight in model.get_weights())
+    expected = {"image#2": SMALL @ first, "base/image:pre": SMALL @ first @ within}
+    expected["base/image"] = np.maximum(expected["base/image:pre"], 0)
+    expected["scores#2"] = expected["base/image"] @ third
+    expected["scores"] = expected["scores#2"].mean((1, 2)) @ last
+
+    assert net.layers == ("image#2", "base/image", "scores#2", "pool", "out")
+    for name, received in net.activations(SMALL, expected).items():
+        close(received, expected[name])
+        close(net.features((name,))(SMALL)[name], expected[name])
+    close(net.scores(SMALL), expected["scores"])
+    passes = (expected["base/image:pre"] > 0) * 1.0
+    gradients = {
+        ("image#2", 1): np.broadcast_to(first[:, 1], SMALL.shape),
+        ("base/image", 2): passes[..., 2:3] * (first @ within[:, 2]),
+        ("scores#2", 1): (passes * third[:, 1]) @ within.T @ first.T,
+        ("scores", "a"): (passes * (third @ last[:, 0])) @ within.T @ first.T / 36,
+    }
+    for (layer, neuron), gradient in gradients.items():
+        close(viz.saliency(net, SMALL, layer, neuron), gradient)
+    assert net.is_rectified("base/image") and not net.is_rectified("scores#2")
+    assert net.finer_layers("scores#2") == ()
+    assert net.finer_layers("scores") == net.finer_layers("pool") == ("base/image",)
+    html = net._repr_html_()
+    assert all(f"<td>{name}</td>" in html for name in net.layers)
+    assert "are what out computes before its softmax" in html
+    for name in ("base/image", "scores#2", "scores"):
+        net.check_layer(name)
+    with pytest.raises(ValueError, match="image#2, base/image, scores#2, pool, out or scores; received 'image'"):
+        net.check_layer("image")
+
+
+def test_a_nested_model_with_the_name_of_a_pseudo_layer():
+    conv = layers.Conv2D(2, 1, use_bias=False, name="scores")
+    base = keras.Sequential([keras.Input((6, 6, 3)), conv], name="image")
+    net = viz.Network(keras.Sequential([keras.Input((6, 6, 3)), base]))
+    assert net.layers == ("image#2/scores",)
+    received = net.activations(SMALL, ["image#2/scores", "scores"])
+    for name in received:
+        close(received[name], SMALL @ ops.convert_to_numpy(conv.kernel)[0, 0])
+
+
 def test_looking_neither_changes_nor_copies_the_model():
     model = nested()
     everything = [model, *model._flatten_layers(include_self=False)]

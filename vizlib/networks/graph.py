@@ -9,6 +9,7 @@ from math import inf
 import keras
 from keras import layers, ops, tree
 
+IMAGE, SCORES = "image", "scores"  # pseudo-layers: the pixels, and the class scores before the softmax
 PRE = ":pre"  # "block3_conv3:pre" is what block3_conv3 computes before its activation function
 
 FUSED = (layers.Dense, layers.EinsumDense, layers.Conv2D, layers.Conv2DTranspose)
@@ -26,9 +27,10 @@ class Graph:
     Keras dtype policy to compute in, in place of the layers' own.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
-    "conv" is called for the second time. `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot
-    take images of this size. `scores`: what the first output is before its activation function. `origin`: {NAME: the
-    model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
+    "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer.
+    `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `scores`: what
+    the first output is before its activation function. `origin`: {NAME: the model's own layer}. `ceiling`: {NAME: where
+    its ReLU ends, inf if nowhere} of the layers that end in one.
     """
 
     def __init__(self, model, x, relu=None, policy=None):
@@ -43,15 +45,9 @@ class Graph:
 
     def _run(self, model, inputs, prefix):
         """Do all a model does with these inputs, None for such as there are not; its outputs."""
-        if not hasattr(model, "_nodes_by_depth"):  # a Sequential
-            model = keras.Model(model.inputs, model.outputs)
         tensors = dict(zip(map(id, model.inputs), inputs, strict=True))
-        order = {id(operation): i for i, operation in enumerate(model.operations)}
-        for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
-            for node in sorted(nodes, key=lambda node: order[id(node.operation)]):
-                if not node.is_input:
-                    outputs = self._node(node, tensors, prefix)
-                    tensors.update(zip(map(id, node.outputs), outputs, strict=True))
+        for node in calls(model):
+            tensors.update(zip(map(id, node.outputs), self._node(node, tensors, prefix), strict=True))
         return [tensors[id(output)] for output in model.outputs]
 
     def _node(self, node, tensors, prefix):
@@ -85,7 +81,7 @@ class Graph:
 
     def _free_name(self, name):
         number, free = 1, name
-        while free in self.origin:
+        while free in self.origin or free in (IMAGE, SCORES):
             number += 1
             free = f"{name}#{number}"
         return free
@@ -138,6 +134,15 @@ class Graph:
 def is_graph(model):
     """Whether an operation is a model that knows its layers: functional, or sequential with an input."""
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
+
+
+def calls(model):
+    """The nodes of a model's graph, each an operation that is called, after those whose outputs it takes."""
+    if not hasattr(model, "_nodes_by_depth"):  # a Sequential
+        model = keras.Model(model.inputs, model.outputs)
+    order = {id(operation): i for i, operation in enumerate(model.operations)}
+    for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+        yield from sorted((x for x in nodes if not x.is_input), key=lambda node: order[id(node.operation)])
 
 
 def twin(operation, name, **changes):

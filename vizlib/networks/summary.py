@@ -6,7 +6,7 @@ from math import inf
 import keras
 from keras import layers
 
-from vizlib.networks.graph import PRE, function_name
+from vizlib.networks.graph import PRE, calls, function_name
 
 COLUMNS = ("layer", "kind", "output", "receptive field, px", "stride, px", "parameters")
 HEAD = "".join(f"<th>{column}</th>" for column in COLUMNS)
@@ -58,12 +58,10 @@ def receptive_fields(images, graph):
     """{NAME: (receptive field, stride)} of the layers of a `Graph`, in pixels; inf for all of the image."""
     model = keras.Model(images, list(graph.tensors.values()))
     fields = {id(images): (1, 1)}
-    for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
-        for node in nodes:
-            if not node.is_input:
-                sizes, strides = zip(*(fields[id(x)] for x in node.input_tensors), strict=True)
-                field = _field(node.operation, node.input_tensors, node.outputs[0], max(sizes), max(strides))
-                fields.update((id(output), field) for output in node.outputs)
+    for node in calls(model):
+        sizes, strides = zip(*(fields[id(x)] for x in node.input_tensors), strict=True)
+        field = _field(node.operation, node.input_tensors, node.outputs[0], max(sizes), max(strides))
+        fields.update((id(output), field) for output in node.outputs)
     return {name: fields[id(tensor)] for name, tensor in graph.tensors.items() if PRE not in name}
 
 
