@@ -83,30 +83,6 @@ def test_layers_and_size(tiny_cnn):
     assert net.image_size == 6 and net.classes == ("a", "b", "c")
 
 
-def test_identity_says_which_of_weights_preprocessing_and_size_differ(tiny_cnn):
-    first = viz.Network(tiny_cnn)
-
-    def differs(other):
-        assert (other.fingerprint == first.fingerprint) == (other.identity == first.identity)
-        return {name for name, value in other.identity.items() if value != first.identity[name]}
-
-    assert first.identity["image_size"] == 6 and differs(viz.Network(tiny_cnn, lambda x: x)) == set()
-    assert differs(viz.Network(tiny_cnn, lambda x: x * 2)) == {"preprocessing"}
-    assert differs(viz.Network(tiny_cnn, lambda x: x[..., ::-1])) == {"preprocessing"}
-    assert differs(viz.Network(tiny_cnn, size=12)) == {"image_size"}
-    weights = tiny_cnn.get_weights()
-    weights[-1][0] += 1e-3
-    tiny_cnn.set_weights(weights)
-    assert differs(viz.Network(tiny_cnn)) == {"weights"}
-    assert differs(viz.Network(tiny_cnn, lambda x: x * 2)) == {"weights", "preprocessing"}
-
-
-def test_identity_outlives_a_keras_file(tiny_cnn, tmp_path):
-    tiny_cnn.save(tmp_path / "tiny.keras")
-    again = viz.load_network(tmp_path / "tiny.keras")
-    assert again.identity == viz.Network(tiny_cnn).identity and len(again.fingerprint) == 64
-
-
 def test_a_keras_file(tiny_cnn, images, tmp_path):
     tiny_cnn.save(tmp_path / "tiny.keras")
     net = viz.load_network(str(tmp_path / "tiny.keras"), classes="abc")

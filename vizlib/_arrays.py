@@ -1,9 +1,22 @@
 """Images as arrays: float32 RGB in [0, 1], (n, height, width, 3), the library's own form."""
 
+from typing import Protocol
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def as_images(array):
+class Rows(Protocol):
+    """What gives arrays for slices of its rows: an array, a `numpy.memmap`, a dataset of HDF5."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
+def as_images(array: ArrayLike) -> np.ndarray:
     """Images in the library's own form: float32 RGB in [0, 1], (n, height, width, 3).
 
     array: uint8 in [0, 255] or float in [0, 1], (n, height, width, 3) or one image (height, width, 3);
@@ -26,6 +39,6 @@ def as_images(array):
     return images
 
 
-def to_uint8(images):
+def to_uint8(images: ArrayLike) -> np.ndarray:
     """Images, as `as_images` takes them, to uint8 in [0, 255], rounded, of the same shape."""
     return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))

@@ -1,5 +1,7 @@
 """The one file that knows which array library runs below Keras: TensorFlow (default) or JAX."""
 
+from collections.abc import Callable, Hashable
+
 import keras
 
 BACKEND = keras.config.backend()
@@ -12,12 +14,35 @@ else:
     raise ImportError(f"vizlib expected KERAS_BACKEND to be 'tensorflow' or 'jax'; received {BACKEND!r}.")
 
 
-def compiled(function):
-    """Compile a function of (nested lists of) arrays; it must have no side effects."""
-    return tf.function(function, autograph=False) if BACKEND == "tensorflow" else jax.jit(function)
+def compiled(function: Callable) -> Callable:
+    """Compile a function of (nested lists, tuples and dicts of) arrays, which must have no side effects.
+
+    It is compiled once for all arguments of the same structure, shapes and dtypes.
+    """
+    if BACKEND == "jax":
+        return jax.jit(function)
+    traceable, traced = tf.function(function, autograph=False), {}
+
+    def run(*args):
+        # Each is traced here and called directly: a tf.function counts how often functions written in the same place
+        # are traced, and takes those of several layers for one that is traced over and over, which it warns of.
+        if (form := _form(args)) not in traced:
+            traced[form] = traceable.get_concrete_function(*args)
+        return traced[form](*args)
+
+    return run
 
 
-def value_and_gradient(function):
+def _form(args: object) -> Hashable:
+    """What arrays are compiled for: equal for the same structure, shapes and dtypes."""
+    if isinstance(args, dict):
+        return dict, tuple((key, _form(value)) for key, value in args.items())
+    if isinstance(args, (list, tuple)):
+        return type(args), tuple(map(_form, args))
+    return tuple(args.shape), args.dtype
+
+
+def value_and_gradient(function: Callable) -> Callable:
     """Turn `function(x, *args) -> (loss, extra)` into one that returns `((loss, extra), dloss/dx)`.
 
     x: an array or a list of arrays; loss: a scalar; extra: anything made of arrays. The gradient has the

@@ -1,6 +1,7 @@
 """A Keras model seen as named layers of activations, from RGB images in [0, 1] to class scores."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from math import inf, prod
 
@@ -8,16 +9,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from vizlib.images import as_images
-from vizlib.networks.graph import PRE, Graph, is_graph
+from vizlib.backend import BACKEND, compiled
+from vizlib.images import Rows, as_images
+from vizlib.networks.graph import PRE, SCORES, Graph, is_graph
+from vizlib.networks.identity import checksums, preprocessing_hash, weights_hash
 
 MEMORY = 2**32  # bytes, about, of the activations of a batch
 DTYPES = "float32", "bfloat16", "float16"
 TRAINED = 12  # bytes of memory for each of them, with gradients
-SCORES = "scores"  # the pseudo-layer of class scores before the softmax
+FEW = 8  # images that `activations` shows at a time: one takes 12 ms, as 8 do; 64 at a time, a sixth faster, 90 ms
 
 
-def vgg_preprocess(images):
+def vgg_preprocess(images: np.ndarray | keras.KerasTensor) -> keras.KerasTensor:
     """RGB in [0, 1] to what VGG16 was trained on: BGR in [0, 255] minus the mean colour of ImageNet."""
     return ops.flip(images, axis=-1) * 255 - ops.array([103.939, 116.779, 123.68], dtype="float32")
 
@@ -34,11 +37,18 @@ class Network:
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
-    second call of a layer as "NAME#2". `classes`: names. `image_size`: pixels of a side. Raises ValueError for a model
-    that does not take images, or whose classes do not match its outputs.
+    second call of a layer as "NAME#2", as also a layer "image" or "scores". `classes`: names. `image_size`: pixels of a
+    side. Raises ValueError for a model that does not take images, or whose classes do not match its outputs.
     """
 
-    def __init__(self, model, preprocess=None, classes=(), size=None, dtype="float32"):
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess: Callable | None = None,
+        classes: Sequence[str] = (),
+        size: int | None = None,
+        dtype: str = "float32",
+    ) -> None:
         if isinstance(model, keras.Sequential) and not is_graph(model):
             raise ValueError(
                 f"expected a Sequential model that knows its input; received {model.name!r}, which does after "
@@ -60,23 +70,24 @@ class Network:
         self.image_size = size or shapes[0][1] or 224
         self.graph = lru_cache(maxsize=4)(self._graph)
         self.features = lru_cache(maxsize=16)(self._features)
-        self.kept = lru_cache(maxsize=16)(lambda function, *arguments: function(self, *arguments))
+        self._kept, self._weights = lru_cache(maxsize=16)(lambda function, *given: function(self, *given)), []
+        self._identity = lru_cache(maxsize=1)(self._identified)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         layers, classes = len(self.layers), len(self.classes)
         return f"Network({self.model.name!r}, {layers} layers, {self.image_size} px, {classes} classes)"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         from vizlib.networks.summary import summary
 
         return summary(self)
 
     @cached_property
-    def layers(self):
+    def layers(self) -> tuple[str, ...]:
         return tuple(self.graph()[1].layers)
 
     @cached_property
-    def batch_size(self):
+    def batch_size(self) -> int:
         numbers = sum(prod(tensor.shape[1:]) for tensor in self.graph()[1].tensors.values())
         return int(np.clip(MEMORY // (TRAINED * numbers), 1, 64))
 
@@ -101,18 +112,32 @@ class Network:
         return cut
 
     def _tensor(self, graph, name):
-        self.check_layer(name.removesuffix(PRE))
-        tensor = graph.scores if name == SCORES else graph.tensors.get(name)
+        layer = name.removesuffix(PRE)
+        self.check_layer(layer)
+        tensor = graph.scores if layer == SCORES else graph.tensors.get(name)
         if tensor is None:
             own, size = self.model.inputs[0].shape[1], self.image_size
             raise ValueError(f"expected images of {own} px, which {name} is made for; received a size of {size} px.")
-        return ops.cast(tensor, "float32") if self.dtype != "float32" else tensor
+        return tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
 
-    def is_rectified(self, name):
+    @property
+    def kept(self) -> Callable:
+        """kept(function, *arguments) is function(net, *arguments), a compiled function, made once of the same weights.
+
+        On JAX what is compiled has the weights in it, which are other arrays when they were trained, and is dropped
+        then; on TensorFlow it reads the variables.
+        """
+        weights = [weight.value for weight in self.model.weights] if BACKEND == "jax" else []
+        if [*map(id, weights)] != [*map(id, self._weights)]:
+            self._kept.cache_clear()
+            self._weights = weights
+        return self._kept
+
+    def is_rectified(self, name: str) -> bool:
         """Whether a layer ends in a ReLU, one without a maximum."""
         return self.graph()[1].ceiling.get(name) == inf
 
-    def finer_layers(self, name):
+    def finer_layers(self, name: str) -> tuple[str, ...]:
         """Of each resolution finer than that of a layer the last layer before it that ends in a ReLU, deep to shallow.
 
         What a layer leaves open of an image, they tell: VGG16's block3_conv3 has block2_conv2 and block1_conv2.
@@ -129,12 +154,16 @@ class Network:
                 last[height(earlier)] = earlier
         return tuple(last[key] for key in sorted(last))
 
-    def check_layer(self, name):
-        """Raise ValueError, listing the layers, if there is no such layer."""
+    def check_layer(self, name: str) -> None:
+        """Raise ValueError, listing the layers, if there is no such layer.
+
+        "scores" are the class scores before the softmax, "image" is the image and no layer; a layer that the model
+        calls so is "scores#2" or "image#2".
+        """
         if name not in (*self.layers, SCORES):
             raise ValueError(f"expected a layer out of {', '.join(self.layers)} or {SCORES}; received {name!r}.")
 
-    def class_index(self, name):
+    def class_index(self, name: str | int) -> int:
         """The position of a class in the scores; `name` may be the position itself, as of classes of the same name.
 
         Raises ValueError, listing the classes, if there is none of this name, and their positions if there are several.
@@ -148,42 +177,74 @@ class Network:
             raise ValueError(f"expected one of the positions {found}, of classes of one name; received {name!r}.")
         return found[0]
 
-    def activations(self, images, layers):
+    def activations(self, images: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
         """What the layers answer: {layer: float32 array (n, h, w, channels) or (n, units)}.
 
-        images: (n, image_size, image_size, 3), float in [0, 1] or uint8. layers: names. Raises ValueError for
-        other images and unknown layers.
+        images: (n, image_size, image_size, 3), float in [0, 1] or uint8. layers: names as in `features`. On a CPU, what
+        they answer to an image is the same to the last bit whatever images are beside it. Raises ValueError for other
+        images and unknown layers.
         """
-        images = as_images(images)
-        size = self.image_size
-        if images.shape[1:] != (size, size, 3):
-            raise ValueError(f"expected images of shape (n, {size}, {size}, 3); received {images.shape}.")
-        answers = self.features(tuple(layers)).predict(images, batch_size=self.batch_size, verbose=0)
-        return {name: np.asarray(values, "float32") for name, values in answers.items()}
+        images, answers = as_images(images), {}
+        for rows, found in self.batches(images, layers, min(FEW, self.batch_size)):
+            for name, values in found.items():
+                if name not in answers:
+                    answers[name] = np.empty((len(images), *values.shape[1:]), "float32")
+                answers[name][rows] = values
+        return answers
 
-    def scores(self, images):
+    def batches(
+        self, images: Rows, layers: Iterable[str], size: int | None = None
+    ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+        """Yield (rows, {layer: float32 array}) batch by batch: a slice of the images, and what is answered to them.
+
+        images: (n, image_size, image_size, 3), float in [0, 1] or uint8, an array or what gives arrays for slices of
+        its rows, such as `numpy.memmap` or an HDF5 dataset. layers: names as in `features`. size: images of a batch,
+        `batch_size` if None. The arrays are not copied and may be read-only. Raises ValueError for other images and
+        unknown layers.
+        """
+        layers, side, size = tuple(layers), self.image_size, size or self.batch_size
+        if tuple(images.shape[1:]) != (side, side, 3):
+            raise ValueError(f"expected images of shape (n, {side}, {side}, 3); received {tuple(images.shape)}.")
+        answers = self.kept(_answers, layers)
+        for start in range(0, len(images), size):
+            batch = as_images(images[start : start + size])
+            n = len(batch)
+            # A batch has the same number of images each time, black ones at the end. Where in it an image is changes
+            # nothing in what is computed for it; how many there are does, as matrices of other shapes are multiplied in
+            # another order. So it was with all networks that were measured (VGG16, ResNet50, ConvNeXt and others, 1 to
+            # 6 threads): the last bits were others on TensorFlow of 1 image and of 2, ConvNeXt's of 12 and of 16, and
+            # on JAX the embedded network's of 32 and of 64. Nor has JAX to compile anything else, which takes seconds.
+            batch = np.concatenate([batch, np.zeros((size - n, side, side, 3), "float32")]) if n < size else batch
+            found = answers(ops.convert_to_tensor(batch))
+            yield slice(start, start + n), {layer: np.asarray(found[layer])[:n] for layer in layers}
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
         """Class scores before the softmax, float32 (n, classes); `images` as in `activations`."""
         return self.activations(images, [SCORES])[SCORES]
 
-    @cached_property
-    def identity(self):
-        """What activations depend on: {"weights": SHA-256 over the layers' names and weights, "preprocessing":
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What activations depend on: {"weights": SHA-256 of what the layers are and of their weights, "preprocessing":
         SHA-256 of what it makes of a few colours, "image_size": pixels of a side}.
+
+        It is that of the weights as they are now; while they do not change, it is computed once.
         """
-        weights = hashlib.sha256(repr(self.layers).encode())
-        for weight in self.model.weights:
-            value = np.ascontiguousarray(ops.convert_to_numpy(weight))
-            weights.update(repr((weight.path, value.shape)).encode() + value.tobytes())
-        probe = np.linspace(0, 1, 48, dtype="float32").reshape(1, 4, 4, 3)
-        colours = np.round(ops.convert_to_numpy(self.preprocess(probe)), 3) + 0.0  # which makes -0 a 0
-        preprocessing = hashlib.sha256(colours.tobytes())
+        return self._identity(checksums(self.model.weights))
+
+    def _identified(self, sums):
         return {
-            "weights": weights.hexdigest(),
-            "preprocessing": preprocessing.hexdigest(),
+            "weights": weights_hash(self.model),
+            "preprocessing": preprocessing_hash(self.preprocess),
             "image_size": self.image_size,
         }
 
-    @cached_property
-    def fingerprint(self):
-        """SHA-256 over layers, weights, preprocessing and image size: equal only if the activations are."""
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of `identity`."""
         return hashlib.sha256(repr(sorted(self.identity.items())).encode()).hexdigest()
+
+
+def _answers(net, layers):
+    """A compiled function of images to the activations of layers."""
+    features = net.features(layers)
+    return compiled(lambda images: features(images, training=False))
