@@ -36,12 +36,13 @@ def test_identity_outlives_a_keras_file(tiny_cnn, tmp_path):
     assert again.identity == viz.Network(tiny_cnn).identity and len(again.fingerprint) == 64
 
 
-def small(relu="relu", pool=2, strides=1, epsilon=1e-3, constant=0.25, name=None, **options):
-    """conv → batch norm → pooling → convolution, with weights of one value."""
+def small(relu="relu", pool=2, strides=1, epsilon=1e-3, slope=0.1, constant=0.25, name=None, **options):
+    """Convolution, batch normalisation, pooling, convolution and leaky ReLU, with weights of one value."""
     image = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, padding="same", activation=relu, name=name, **options)(image)
     x = layers.AveragePooling2D(pool, 2, padding="same")(layers.BatchNormalization(epsilon=epsilon)(x))
-    model = keras.Model(image, layers.Conv2D(4, 3, strides, padding="same", activation=layers.LeakyReLU(0.1))(x))
+    x = layers.Conv2D(4, 3, strides, padding="same")(x)
+    model = keras.Model(image, layers.LeakyReLU(negative_slope=slope)(x))
     model.set_weights([np.full(weight.shape, constant, "float32") for weight in model.get_weights()])
     return viz.Network(model)
 
@@ -66,7 +67,7 @@ def test_names_make_no_other_network(tmp_path):
     "change",
     [
         {"relu": "silu"}, {"relu": "relu6"}, {"pool": 3}, {"strides": 2}, {"epsilon": 1e-5}, {"dilation_rate": 2},
-        {"constant": 0.2500001},
+        {"slope": 0.2}, {"constant": 0.2500001},
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
