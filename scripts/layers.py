@@ -36,10 +36,10 @@ COLUMNS = {
 def asked(world, class_name, given):
     """What `vizlib.sweep` finds of one class from its own store: {layer: its samples}, and their measures."""
     fresh = world.images(class_name, 50, INVERTED)
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "statistics.h5")) as store:
-        images = world.images(class_name, world.training, TRAINING)
-        viz.collect(world.net, images, class_name, LAYERS, store, progress=False)
-        answer = viz.sweep(world.net, store, class_name, LAYERS, fresh, given.n, given.steps, TRAINING, *world.sampler)
+    with tempfile.TemporaryDirectory() as folder:
+        store = viz.StatsStore(Path(folder, "statistics"), world.net)
+        viz.collect(store, world.images(class_name, world.training, TRAINING), class_name, LAYERS, progress=False)
+        answer = viz.sweep(store, class_name, LAYERS, fresh, given.n, given.steps, TRAINING, *world.sampler)
     measures = np.array([answer[layer][: len(MEASURES)] for layer in LAYERS], "float64")
     return {layer: answer[layer].samples for layer in LAYERS} | {"measures": measures}
 

@@ -40,9 +40,10 @@ def main():
     options = parser.parse_args()
     net = vgg16_blocks1to3(options.folder / "vgg16" / "vgg16_blocks1to3.h5")
     rows = {}
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
+    with tempfile.TemporaryDirectory() as folder:
+        store = viz.StatsStore(Path(folder, "statistics"), net)
         for name in options.classes:
-            viz.collect(net, viz.load_images(options.folder / "photos" / "train", name), name, [LAYER], store)
+            viz.collect(store, viz.load_images(options.folder / "photos" / "train", name), name, [LAYER])
             targets = store.model(name, LAYER, options.sampler).sample(options.n, 0, options.temperature)
             rows[name] = viz.reconstruct(net, targets, LAYER, store.model(name, "image"), steps=options.steps).images
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -88,10 +88,9 @@ def measured(world, class_name, given):
     """`images_of` one class, from its own store."""
     layers = layers_of(world)
     images, others = world.images(class_name, world.training, TRAINING), layers[1:] or [DEEPER]
-    keep = "Gaussian copula" in SAMPLERS[world.name]  # which is fitted on activations
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "statistics.h5")) as store:
-        viz.collect(world.net, images, class_name, others, store, progress=False)
-        viz.collect(world.net, images, class_name, layers[:1], store, keep, progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        store = viz.StatsStore(Path(folder, "statistics"), world.net)
+        viz.collect(store, images, class_name, [*layers[:1], *others], progress=False)
         return images_of(world, layers, store, class_name, given.n, given.steps)
 
 

@@ -1,43 +1,61 @@
 """What the tests of the store put into it, and all that they take out again."""
 
-from types import SimpleNamespace
-
 import numpy as np
+from linear import Linear
 
-from vizlib.statistics import PCA, ImageStatistics, Moments
-from vizlib.store.store import StatsStore
+from vizlib.statistics import Marginals, Moments, Snapshots
+from vizlib.store import StatsStore, files
 
 N = 40
-IMAGES = np.random.default_rng(0).integers(0, 256, (N, 8, 8, 3), "uint8")
-VALUES = np.random.default_rng(1).standard_normal((N, 4, 5)).astype("float32")
-NET = SimpleNamespace(
-    fingerprint="f" * 64,
-    identity={"weights": "a" * 64, "preprocessing": "b" * 64, "image_size": 8},
-    model=SimpleNamespace(name="net"),
-)
+IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 3), "uint8")
+VALUES = np.random.default_rng(1).standard_normal((N, 4, 5, 3)).astype("float32")
+ESTIMATORS = ("Snapshots", "Moments", "Marginals")
 
 
-def fill(store, class_name="cat", layers=("image", "conv"), keep=False):
+class Net(Linear):
+    """A network with a layer "conv" that answers `VALUES`, and "near" and "far"."""
+
+    layers = ("conv", "near", "far")
+    asked = ()
+
+    def is_rectified(self, name):
+        return name in ("conv", "near")
+
+    def activations(self, images, names):
+        self.asked = (*self.asked, (len(images), tuple(names)))
+        which = [int(np.flatnonzero((IMAGES / np.float32(255) == image).all((1, 2, 3)))[0]) for image in images]
+        return {"conv:pre": VALUES[which]}
+
+
+NET = Net()
+
+
+def states(values=VALUES, rectify=True):
+    models = Snapshots(rectify).fit(values), Moments().fit(values), Marginals().fit(values)
+    return {type(model).__name__: model.state() for model in models}
+
+
+def fill(store, class_name="cat", layers=("conv",), keep=False, sha="…"):
     """What `collect` does."""
-    store.new_class(NET, class_name, N, "…")
+    files.write_network(store.path, files.network_facts(store.network))
+    files.write_images(store.path, class_name, IMAGES, sha)
     for layer in layers:
-        if layer == "image":
-            states, values = {"ImageStatistics": ImageStatistics().fit(IMAGES).state()}, IMAGES
-        else:
-            states = {"Moments": Moments().fit(VALUES).state(), "PCA": PCA(rectify=True).fit(VALUES).state()}
-            values = VALUES if keep else None
-        store.put(class_name, layer, states, {"n_images": N, "rectify": layer != "image"}, values)
+        files.write_layer(store.path, class_name, layer, states(), True, VALUES if keep else None)
 
 
-def contents(path):
+def contents(path, net=None):
     """All that a store answers, by name, in arrays of bytes; and the order of classes and layers."""
-    found = {}
-    with StatsStore(path, "r") as store:
-        for class_name in store.classes:
-            found[class_name] = store.n_images(class_name)
-            for layer, kept in store.collected(class_name).items():
-                for estimator in ["ImageStatistics"] if layer == "image" else ["PCA", "Moments"]:
-                    for name, value in store.model(class_name, layer, estimator).state().items():
-                        found[class_name, layer, estimator, name] = np.asarray(value).tobytes()
-                found[class_name, layer] = store.activations(class_name, layer).tobytes() if kept else None
+    found, store = {}, StatsStore(path, net)
+    for class_name in store.classes:
+        found[class_name] = store.n_images(class_name)
+        for layer, kept in store.collected(class_name).items():
+            for estimator in ["ImageStatistics"] if layer == "image" else ESTIMATORS:
+                for name, value in store.model(class_name, layer, estimator).state().items():
+                    found[class_name, layer, estimator, name] = np.asarray(value).tobytes()
+            found[class_name, layer] = store.activations(class_name, layer).tobytes() if kept else None
     return found
+
+
+def everything(path):
+    """All files in a folder, {name: content}."""
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}

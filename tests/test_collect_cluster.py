@@ -1,7 +1,9 @@
-"""Collecting on a Dask cluster: the statistics of the serial run, whatever becomes of a worker on the way."""
+"""Collecting on a Dask cluster: a class is a task, its worker writes its files, whatever becomes of a worker."""
 
 import os
 import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -9,12 +11,11 @@ from distributed import Client, LocalCluster
 from test_collect import contents
 
 import vizlib as viz
-from vizlib.networks.network import Network
-from vizlib.store.blocks import BLOCK
+from vizlib.networks import Network
+from vizlib.store import StatsStore
 
-N = 9 * BLOCK + 5
+CLASSES = ["cat", "dog", "cow", "ant"]
 LAYERS = ["conv1", "conv2", "predictions"]
-IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 3), "uint8")
 
 
 @pytest.fixture(scope="module")
@@ -32,65 +33,50 @@ def net(tiny_cnn):
     return Network(tiny_cnn, lambda images: images * 2 - 1, ["a", "b", "c"])
 
 
-class Images:
-    """Images that call `then` when those from `row` on are read for the second time: the first is the survey."""
-
-    shape = IMAGES.shape
-
-    def __init__(self, row, then):
-        self.row, self.then, self.reads = row, then, 0
-
-    def __getitem__(self, rows):
-        self.reads += rows.start == self.row
-        if rows.start == self.row and self.reads == 2:
-            self.then()
-        return IMAGES[rows]
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("source"), np.random.default_rng(0)
+    for name in CLASSES:
+        (folder / name).mkdir()
+        for i in range(40):
+            viz.images.save_image(folder / name / f"{i:02}.png", rng.integers(0, 256, (6, 6, 3), "uint8"))
+    return folder
 
 
-def collected(path, net, images, client=None):
-    with viz.StatsStore(path) as store:
-        viz.collect(net, images, "cat", LAYERS, store, keep_activations=True, client=client, progress=False)
+def collected(path, net, source, client=None):
+    viz.collect(StatsStore(path, net), source, CLASSES, LAYERS, client=client, progress=False)
     return contents(path)
 
 
-def assert_equal(found, expected):
-    """Names and attributes are equal, and numbers to 1e-10 of the largest."""
-    assert found.keys() == expected.keys()
-    for name, item in expected.items():
-        if isinstance(item, dict):
-            assert found[name] == item
-        else:
-            dtype, shape, data = item
-            assert found[name][:2] == (dtype, shape)
-            ours, theirs = (np.frombuffer(x, dtype).astype("float64") for x in (found[name][2], data))
-            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10 * np.abs(theirs).max(), err_msg=name)
-
-
-def test_the_result_is_the_serial_one(tmp_path, net, client):
-    assert_equal(collected(tmp_path / "a.h5", net, IMAGES, client), collected(tmp_path / "b.h5", net, IMAGES))
-    who = client.run(lambda: "vizlib.store.cluster" in __import__("sys").modules)
+def test_the_result_is_the_serial_one(tmp_path, net, source, client):
+    found = collected(tmp_path / "a", net, source, client)
+    assert found == collected(tmp_path / "b", net, source)
+    assert {name.split("/")[0] for name, _ in found} == set(CLASSES)
+    who = client.run(lambda: "vizlib.store.collecting" in __import__("sys").modules)
     assert len(who) == 2 and all(who.values())  # both of them had a part in it
+    before = time.time()
+    assert collected(tmp_path / "a", net, source, client) == found
+    assert all(file.stat().st_mtime < before for file in (tmp_path / "a").rglob("*.h5"))  # nothing was left to do
 
 
-@pytest.mark.parametrize("row", [2 * BLOCK, 7 * BLOCK])
-def test_a_worker_that_is_killed_costs_no_data(tmp_path, net, client, row):
+def test_a_worker_that_is_killed_costs_no_data(tmp_path, net, source, client):
+    killed, folder = [], tmp_path / "a"
+
     def kill():
-        victim = list(client.run(os.getpid).values())[0]
-        os.kill(victim, signal.SIGKILL)
-        killed.append(victim)
+        while not list(folder.rglob("images.h5")):
+            time.sleep(0.001)
+        killed.append(list(client.run(os.getpid).values())[0])
+        os.kill(killed[0], signal.SIGKILL)
 
-    killed = []
-    found = collected(tmp_path / "a.h5", net, Images(row, kill), client)
+    thread = threading.Thread(target=kill)
+    thread.start()
+    found = collected(folder, net, source, client)
+    thread.join()
     assert len(killed) == 1
-    assert_equal(found, collected(tmp_path / "b.h5", net, IMAGES))
+    assert found == collected(tmp_path / "b", net, source)
 
 
-def test_an_error_on_the_way_is_raised_and_the_next_call_goes_on(tmp_path, net, client):
-    def fail():
-        raise OSError("the disk of images has gone")
-
-    with pytest.raises(OSError, match="the disk of images has gone"):
-        collected(tmp_path / "a.h5", net, Images(5 * BLOCK, fail), client)
-    n_written = len(list((tmp_path / "a.h5.cat.partial" / "conv2").iterdir()))
-    assert 0 < n_written < 10
-    assert_equal(collected(tmp_path / "a.h5", net, IMAGES), collected(tmp_path / "b.h5", net, IMAGES))
+def test_an_error_on_the_way_is_raised_and_the_next_call_goes_on(tmp_path, net, source, client):
+    with pytest.raises(ValueError, match="received 'bee'"):
+        viz.collect(StatsStore(tmp_path / "a", net), source, [*CLASSES, "bee"], LAYERS, client=client, progress=False)
+    assert collected(tmp_path / "a", net, source) == collected(tmp_path / "b", net, source)

@@ -1,4 +1,4 @@
-"""Collecting that is killed at any moment loses no more than the block it was at."""
+"""Collecting that is killed at any moment, or done twice at once, ends well."""
 
 import multiprocessing
 import signal
@@ -7,21 +7,20 @@ import time
 import numpy as np
 import pytest
 from linear import Linear
-from test_collect import IMAGES, collected
+from test_collect import IMAGES, collected, contents
 
-from vizlib.store.collecting import collect
-from vizlib.store.store import StatsStore
+from vizlib.store import StatsStore, collect, spool
 
 LAYERS = ("near", "far")
 MOMENTS = 20
 
 
-def collect_and_tell(path, telling):
+def collect_and_tell(path, telling, memory=0):
     """In a process of its own: collect, and tell when it begins and how many seconds it took."""
+    spool.MEMORY = memory
     telling.send("begins")
     start = time.perf_counter()
-    with StatsStore(path) as store:
-        collect(Linear(), IMAGES, "cat", LAYERS, store, progress=False)
+    collect(StatsStore(path, Linear()), IMAGES, "cat", LAYERS, progress=False)
     telling.send(time.perf_counter() - start)
 
 
@@ -29,30 +28,31 @@ def collect_and_tell(path, telling):
 def processes():
     """Processes that begin where all imports are done, forked from one that has no threads."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vizlib.collect", "vizlib.statistics"])
+    context.set_forkserver_preload(["vizlib.store", "vizlib.statistics"])
     return context
 
 
-def started(processes, path):
+def started(processes, path, memory=0):
     told, telling = processes.Pipe(duplex=False)
-    process = processes.Process(target=collect_and_tell, args=(path, telling))
+    process = processes.Process(target=collect_and_tell, args=(path, telling, memory))
     process.start()
     telling.close()
     assert told.poll(60) and told.recv() == "begins"
     return process, told
 
 
-def test_killed_at_random_moments(tmp_path, processes):
-    whole = collected(tmp_path / "whole.h5", Linear(), layers=LAYERS)
+@pytest.mark.parametrize("memory", [0, 10**9], ids=["on disk", "in memory"])
+def test_killed_at_random_moments(tmp_path, processes, memory):
+    whole = collected(tmp_path / "whole", Linear(), layers=LAYERS)
     durations = []
     for i in range(3):
-        process, told = started(processes, tmp_path / f"timed{i}.h5")
+        process, told = started(processes, tmp_path / f"timed{i}", memory)
         durations.append(told.recv())
         process.join()
     killed = set()
     for i, moment in enumerate(np.random.default_rng().uniform(0, np.median(durations), MOMENTS)):
-        path = tmp_path / f"{i}.h5"
-        process, _ = started(processes, path)
+        path = tmp_path / f"{i}"
+        process, _ = started(processes, path, memory)
         time.sleep(moment)
         process.kill()
         process.join()
@@ -64,7 +64,7 @@ def test_killed_at_random_moments(tmp_path, processes):
 
 def test_killed_over_and_over(tmp_path, processes):
     """Also what goes on after a kill may be killed."""
-    path, deaths = tmp_path / "stats.h5", 0
+    path, deaths = tmp_path / "stats", 0
     while True:
         process, told = started(processes, path)
         if told.poll(0.01 * 1.5**deaths):  # ever later, so that it ends on any machine
@@ -74,4 +74,42 @@ def test_killed_over_and_over(tmp_path, processes):
         deaths += 1
     process.join()
     assert deaths > 1
-    assert collected(path, Linear(), layers=LAYERS) == collected(tmp_path / "whole.h5", Linear(), layers=LAYERS)
+    assert collected(path, Linear(), layers=LAYERS) == collected(tmp_path / "whole", Linear(), layers=LAYERS)
+
+
+@pytest.mark.parametrize("delay", [0, 0.01, 0.03])
+def test_two_processes_at_one_class(tmp_path, processes, delay):
+    """Both end well, and there is one result."""
+    first, telling = started(processes, tmp_path / "stats")
+    time.sleep(delay)
+    second, also_telling = started(processes, tmp_path / "stats")
+    for process, told in ((first, telling), (second, also_telling)):
+        process.join()
+        assert process.exitcode == 0 and told.recv() > 0
+    whole = collected(tmp_path / "whole", Linear(), layers=LAYERS)
+    assert contents(tmp_path / "stats") == whole == collected(tmp_path / "stats", Linear(), layers=LAYERS)
+
+
+def without_locks(path, telling):
+    import filelock
+
+    def fails(self, *args, **options):
+        raise OSError(37, "No locks available")
+
+    filelock.FileLock.acquire = fails
+    collect_and_tell(path, telling)
+
+
+def test_two_processes_at_one_class_where_there_are_no_locks(tmp_path, processes):
+    """Both do all of the work; what they leave is the same."""
+    pairs = []
+    for _ in range(2):
+        told, telling = processes.Pipe(duplex=False)
+        process = processes.Process(target=without_locks, args=(tmp_path / "stats", telling))
+        process.start()
+        pairs.append((process, told, telling))
+    for process, _, _ in pairs:
+        process.join()
+    assert [process.exitcode for process, _, _ in pairs] == [0, 0]
+    whole = collected(tmp_path / "whole", Linear(), layers=LAYERS)
+    assert collected(tmp_path / "stats", Linear(), layers=LAYERS) == whole

@@ -1,27 +1,31 @@
 """The store gives back what was put in, says what it holds, and keeps networks, images and versions apart."""
 
 import errno
+import json
 import os
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from stores import IMAGES, NET, VALUES, N, contents, fill
+from stores import ESTIMATORS, IMAGES, NET, VALUES, N, Net, contents, everything, fill, states
 
+from vizlib import _hdf5 as hdf5
 from vizlib import statistics
-from vizlib.statistics import PCA, GaussianCopula, ImageStatistics, LayerPair, Moments
-from vizlib.store import journal
-from vizlib.store.store import StatsStore
+from vizlib.statistics import GaussianCopula, ImageStatistics, LayerPair, Marginals, Moments, Snapshots
+from vizlib.store import StatsStore, activations, files
 
 
 @pytest.fixture
 def path(tmp_path):
-    """A file with the layers "image" and "conv" of the class "cat", the activations of which are kept."""
-    with StatsStore(tmp_path / "stats.h5") as store:
-        fill(store, keep=True)
-    return tmp_path / "stats.h5"
+    """A folder with the images and the layer "conv" of the class "cat", the activations of which are kept."""
+    fill(StatsStore(tmp_path / "stats", NET), keep=True)
+    return tmp_path / "stats"
+
+
+@pytest.fixture
+def store(path):
+    return StatsStore(path, NET)
 
 
 def same_state(ours, theirs):
@@ -31,157 +35,275 @@ def same_state(ours, theirs):
         np.testing.assert_array_equal(value, theirs[name])
 
 
-def test_what_was_put_in_comes_out(path):
-    with StatsStore(path, "r") as store:
-        assert store.classes == ("cat",) and store.layers("cat") == ("image", "conv")
-        assert store.n_images("cat") == N and store.collected("cat") == {"image": True, "conv": True}
-        np.testing.assert_array_equal(store.activations("cat", "conv"), VALUES)
-        np.testing.assert_array_equal(store.activations("cat", "image"), IMAGES / np.float32(255))
-        same_state(store.model("cat", "conv", "PCA"), PCA(rectify=True).fit(VALUES))
-        same_state(store.model("cat", "conv", "Moments"), Moments().fit(VALUES))
-        same_state(store.model("cat", "image"), ImageStatistics().fit(IMAGES))
+def test_what_was_put_in_comes_out(store):
+    assert store.classes == ("cat",) and store.layers("cat") == ("image", "conv")
+    assert store.n_images("cat") == N and store.collected("cat") == {"image": True, "conv": True}
+    np.testing.assert_allclose(store.activations("cat", "conv"), VALUES, rtol=2**-11)
+    np.testing.assert_array_equal(store.activations("cat", "image"), IMAGES / np.float32(255))
+    for name in ESTIMATORS:
+        fitted = getattr(statistics, name)()
+        fitted.rectify = True
+        same_state(store.model("cat", "conv", name), fitted.fit(VALUES))
+    same_state(store.model("cat", "image"), ImageStatistics().fit(IMAGES))
 
 
 @pytest.mark.parametrize(
     "name", ["PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian", None]
 )
-def test_samplers_are_made_of_the_stored_pca(path, name):
-    with StatsStore(path, "r") as store:
-        model = store.model("cat", "conv", name)
+def test_samplers_are_made_of_the_stored_snapshots(tmp_path, name):
+    store = StatsStore(tmp_path / "stats", NET)
+    fill(store)
+    model = store.model("cat", "conv", name)
     kind = getattr(statistics, name or "QuiltedGaussian")
     assert type(model) is kind and model.rectify
-    expected = kind.from_state(PCA(rectify=True).fit(VALUES).state())
-    np.testing.assert_array_equal(model.sample(5, seed=2), expected.sample(5, seed=2))
+    np.testing.assert_array_equal(model.sample(5, seed=2), kind(rectify=True).fit(VALUES).sample(5, seed=2))
 
 
-def test_what_is_not_stored_is_fitted_on_what_is_kept(path):
-    with StatsStore(path, "r") as store:
-        copula = store.model("cat", "conv", "GaussianCopula")
-        same_state(copula, GaussianCopula(rectify=True).fit(VALUES))
-        same_state(store.model("cat", "image", "PCA"), PCA().fit(IMAGES / np.float32(255)))
+def test_a_copula_is_fitted_when_it_is_asked_for(store):
+    real = store.activations("cat", "conv")
+    np.testing.assert_array_equal(
+        store.model("cat", "conv", "GaussianCopula").sample(4), GaussianCopula(rectify=True).fit(real).sample(4)
+    )
 
 
-def test_layers_drawn_together(path):
-    with StatsStore(path, "r") as store:
-        drawn = store.sample("cat", ["conv"], 3, seed=1, temperature=0.5, neighbours_at="image")
-        around = store.model("cat", "image", "PCA")
-    around = statistics.LocalGaussian.from_state(around.state())
-    expected = statistics.drawn_together(around, {"conv": PCA(rectify=True).fit(VALUES)}, 3, 1, 0.5)
+def test_marginals_of_the_class_and_of_some_images(store):
+    same_state(store.marginals("cat", "conv"), Marginals().fit(VALUES))
+    some = np.array([7, 3, 30])
+    np.testing.assert_allclose(
+        store.marginals("cat", "conv", some).quantiles_, Marginals().fit(VALUES[some]).quantiles_, atol=1e-3
+    )
+
+
+# Where activations come from.
+
+
+def test_activations_come_from_the_network_once(tmp_path):
+    net = Net()
+    store = StatsStore(tmp_path / "stats", net)
+    fill(store)
+    assert store.collected("cat") == {"image": True, "conv": False}
+    some = np.array([9, 2, 2, 31])
+    np.testing.assert_array_equal(store.activations("cat", "conv", some), VALUES[some])
+    assert net.asked == ((3, ("conv:pre",)),)  # as many as are different, before the ReLU
+    np.testing.assert_array_equal(store.activations("cat", "conv", np.array([2, 5])), VALUES[[2, 5]])
+    assert net.asked[1:] == ((1, ("conv:pre",)),)
+    np.testing.assert_array_equal(store.activations("cat", "conv"), VALUES)
+    assert net.asked[2:] == ((N - 4, ("conv:pre",)),)
+    with pytest.raises(IndexError):
+        store.activations("cat", "conv", np.array([N]))
+
+
+def test_memory_has_an_end(tmp_path, monkeypatch):
+    net = Net()
+    store = StatsStore(tmp_path / "stats", net)
+    fill(store)
+    monkeypatch.setattr(activations, "MEMORY", 10 * VALUES[0].nbytes)
+    np.testing.assert_array_equal(store.activations("cat", "conv"), VALUES)
+    store.activations("cat", "conv", np.arange(N - 10, N))
+    assert len(net.asked) == 1
+    store.activations("cat", "conv", np.arange(N - 11, N - 10))
+    assert len(net.asked) == 2
+
+
+def test_a_network_that_was_trained_since_is_not_asked(store):
+    trained = Net()
+    trained.identity = NET.identity | {"weights": "9" * 64}
+    store.network = trained
+    fill_free = np.array([1])
+    np.testing.assert_allclose(store.activations("cat", "conv", fill_free), VALUES[[1]], rtol=2**-11)  # from disk
+    files.write_layer(store.path, "cat", "conv", states(), True)
+    with pytest.raises(ValueError, match="with weights 999999999999 in place of 111111111111.*trained since"):
+        store.activations("cat", "conv", fill_free)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-6, 1, 1e6, 1e30])
+def test_kept_activations_lose_no_range(tmp_path, scale):
+    store = StatsStore(tmp_path / "stats", NET)
+    fill(store, layers=())
+    values = VALUES * np.float32(scale)
+    values[3] = 0
+    files.write_layer(store.path, "cat", "conv", {}, True, values)
+    found = store.activations("cat", "conv")
+    assert found.dtype == "float32" and not found[3].any()
+    np.testing.assert_allclose(found, values, rtol=2**-11, atol=scale * 2**-20)
+
+
+def test_without_a_network_there_is_what_needs_none(path):
+    store = StatsStore(path)
+    assert store.layers("cat") == ("image", "conv") and store.model("cat", "conv", "Moments").n_samples_seen_ == N
+    assert store.model("cat", "conv").sample(2).shape == (2, 4, 5, 3)  # the activations are kept
+    files.write_layer(path, "cat", "conv", states(), True)
+    with pytest.raises(ValueError, match=r"expected StatsStore\('.*stats', network\); received a store without"):
+        store.model("cat", "conv").sample(2)
+
+
+# Draws.
+
+
+def test_layers_drawn_together(store):
+    drawn = store.sample("cat", ["conv"], 3, seed=1, temperature=0.5, neighbours_at="conv")
+    model = store.model("cat", "conv", "LocalGaussian")
+    expected, mixtures = statistics.drawn_together(model, {"conv": model}, 3, 1, 0.5)
     np.testing.assert_array_equal(drawn["conv"], expected["conv"])
+    for ours, theirs in zip(drawn.mixtures["conv"], mixtures, strict=True):
+        np.testing.assert_array_equal(ours.images, theirs.images)
+        np.testing.assert_array_equal(ours.weights, theirs.weights)
 
 
-def test_a_pair_of_layers(path):
-    lower = np.random.default_rng(2).standard_normal((N, 6)).astype("float32") + VALUES[:, :2, :3].reshape(N, 6)
-    with StatsStore(path) as store:
-        store.put("cat", "lower", {"PCA": PCA().fit(lower).state()}, {"n_images": N, "rectify": False})
-        pair = store.pair("cat", "lower", "conv")
-    expected = LayerPair(PCA().fit(lower), PCA(rectify=True).fit(VALUES))
-    np.testing.assert_array_equal(pair.canonical_correlations_, expected.canonical_correlations_)
-    np.testing.assert_array_equal(pair.sample_given(VALUES[0], 3), expected.sample_given(VALUES[0], 3))
+def lower_layer(store):
+    """A layer "near" that "conv" is a part of, so that the two go together."""
+    lower = np.random.default_rng(2).standard_normal((N, 8, 10, 2)).astype("float32")
+    lower[..., 0] += np.repeat(np.repeat(VALUES[..., 0], 2, axis=1), 2, axis=2)
+    files.write_layer(store.path, "cat", "near", states(lower), True, lower)
+    return lower
 
 
-def test_activations_that_are_not_kept(tmp_path):
-    with StatsStore(tmp_path / "stats.h5") as store:
-        fill(store)
-        assert store.collected("cat") == {"image": True, "conv": False}
-        for read in (store.activations, lambda *names: store.model(*names, "GaussianCopula")):
-            with pytest.raises(ValueError, match=r"keep_activations=True\) keeps; .* which has Moments, PCA"):
-                read("cat", "conv")
+def test_a_lower_layer_is_made_of_the_images_of_the_upper_one(store):
+    lower_layer(store)
+    lower = store.activations("cat", "near")
+    drawn = store.sample("cat", ["conv", "near"], 3, seed=1)
+    values, mixtures = store.model("cat", "conv").draw(3, seed=1)
+    np.testing.assert_array_equal(drawn["conv"], np.maximum(values, 0))
+    real = store.activations("cat", "conv")
+    for i, mixture in enumerate(mixtures):
+        np.testing.assert_array_equal(drawn.mixtures["near"][i].images, mixture.images)
+        found = statistics.quilting._nearest_patches(values[i], real[mixture.images])
+        expected = statistics.quilting._put_together(found, lower[mixture.images], 1)
+        np.testing.assert_allclose(drawn["near"][i], np.maximum(expected, 0), rtol=1e-6)
 
 
-def test_activations_are_read_in_blocks_of_rows(tmp_path):
-    asked = []
-
-    class Rows:
-        shape, dtype = (1000, 500, 3), np.dtype("float32")
-
-        def __len__(self):
-            return 1000
-
-        def __getitem__(self, rows):
-            asked.append(rows.stop - rows.start)
-            return np.full((len(range(1000)[rows]), 500, 3), rows.start, "float32")
-
-    with StatsStore(tmp_path / "stats.h5") as store:
-        store.new_class(NET, "cat", 1000, "…")
-        store.put("cat", "conv", {}, {"n_images": 1000, "rectify": False}, Rows())
-        assert max(asked) == 32
-        np.testing.assert_array_equal(store.activations("cat", "conv")[:, 7, 2], np.arange(1000) // 32 * 32)
+def test_a_layer_without_positions_is_drawn_given_the_one_above(store):
+    flat = np.random.default_rng(2).standard_normal((N, 6)).astype("float32") + VALUES[:, 0, :2].reshape(N, 6)
+    files.write_layer(store.path, "cat", "far", states(flat, False), False, flat)
+    drawn = store.sample("cat", ["conv", "far"], 3, seed=1)
+    values, _ = store.model("cat", "conv").draw(3, seed=1)
+    pair = store.pair("cat", "far", "conv")
+    expected = np.concatenate([pair.sample_given(x, 1, [1, 1, j]) for j, x in enumerate(values)])
+    np.testing.assert_allclose(drawn["far"], expected, rtol=1e-5, atol=1e-5)
+    weights = drawn.mixtures["far"][0].weights
+    np.testing.assert_allclose(weights @ store.activations("cat", "far"), drawn["far"][0], atol=1e-4)
 
 
-@pytest.mark.parametrize("value", [0, 255])
-def test_values_that_compress_best_are_not_taken_for_a_bomb(tmp_path, value):
-    images = np.full((N, 256, 256, 3), value, "uint8")
-    with StatsStore(tmp_path / "stats.h5") as store:
-        store.new_class(NET, "night", N, "…")
-        store.put("night", "image", {}, {"n_images": N, "rectify": False}, images)
-        assert (store.activations("night", "image") == value / 255).all()
-    assert (tmp_path / "stats.h5").stat().st_size < images.nbytes / 40
+def test_the_network_is_asked_once_for_layers_drawn_together(tmp_path):
+    class Both(Net):
+        def activations(self, images, names):
+            answers = super().activations(images, names)
+            return answers | {"near:pre": answers["conv:pre"][:, ::2] * 2}
+
+    net = Both()
+    store = StatsStore(tmp_path / "stats", net)
+    fill(store)
+    files.write_layer(store.path, "cat", "near", states(VALUES[:, ::2] * 2), True)
+    store.sample("cat", ["conv", "near"], 2)
+    assert {names for _, names in net.asked} == {("conv:pre", "near:pre")}
+    assert sum(n for n, _ in net.asked) <= N
 
 
-def test_unknown_names_are_answered_with_the_known_ones(path):
-    with StatsStore(path, "r") as store:
-        with pytest.raises(ValueError, match=r"expected a class of .*stats.h5/ \(cat\); received 'dog'"):
-            store.model("dog", "conv")
-        with pytest.raises(ValueError, match=r"expected a layer of .*/cat \(image, conv\); received 'fc1'"):
-            store.activations("cat", "fc1")
-        with pytest.raises(ValueError, match="out of PCA, .*, GaussianCopula, Moments; received 'ImageStatistics'"):
-            store.model("cat", "conv", "ImageStatistics")
+def test_a_pair_of_layers(store):
+    lower = lower_layer(store)
+    pair = store.pair("cat", "near", "conv")
+    expected = LayerPair(*(Snapshots(rectify=True).fit(x) for x in (lower, VALUES)))
+    np.testing.assert_allclose(pair.canonical_correlations_, expected.canonical_correlations_, rtol=1e-6)
+    np.testing.assert_allclose(pair.sample_given(VALUES[0], 3), expected.sample_given(VALUES[0], 3), atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["", ".", "a/b", "/", "a\0b", None])
-def test_names_that_hdf5_would_take_for_paths_are_refused(path, name):
-    before = path.read_bytes()
-    with StatsStore(path) as store:
-        for act in (
-            lambda: store.layers(name),
-            lambda: store.new_class(NET, name, N, "…"),
-            lambda: store.put("cat", name, {}, {"n_images": N, "rectify": False}),
-            lambda: store.put("cat", "x", {name: {}}, {"n_images": N, "rectify": False}),
-        ):
-            with pytest.raises(ValueError, match="expected a name"):
-                act()
-    assert path.read_bytes() == before
+# Names.
 
 
-@pytest.mark.parametrize("n, values", [(N - 1, None), (N, VALUES[1:]), (N + 1, VALUES)])
-def test_a_layer_of_some_of_the_images_is_refused(path, n, values):
-    before = path.read_bytes()
-    with StatsStore(path) as store, pytest.raises(ValueError, match=f"of {N} images of 'cat'; received"):
-        store.put("cat", "conv", {}, {"n_images": n, "rectify": False}, values)
-    assert path.read_bytes() == before
+NAMES = ["base/conv", "conv#2", "image", "scores", "CON", "nul", "金魚" * 14, "x" * 300, "X" * 300, "a.h5", "..", ".",
+         "-", "%43ON", "con~", "é", "e\u0301", "a\0b", " ", "Cat", "cat", "spool.part", ".lock"]
+
+
+def test_any_name_is_a_name_of_a_class(tmp_path):
+    store = StatsStore(tmp_path / "stats", NET)
+    for name in NAMES:
+        fill(store, name, (), sha=repr(name))
+    assert store.classes == tuple(sorted(NAMES))
+    for name in NAMES:
+        assert store.images_sha256(name) == repr(name)
+        assert store.layers(name) == ("image",)
+    folders = [folder.name for folder in store.path.iterdir() if folder.is_dir()]
+    assert len(folders) == len(NAMES) and max(map(len, folders)) < 150
+    assert all(name.isascii() for name in folders) and len({name.lower() for name in folders}) >= len(NAMES) - 2
+    store.delete("x" * 300)
+    assert "x" * 300 not in store.classes and "X" * 300 in store.classes
+
+
+def test_any_name_is_a_name_of_a_layer(tmp_path):
+    names = [name for name in NAMES if name != "image"]
+
+    class Named(Net):
+        layers = tuple(names)
+
+    store = StatsStore(tmp_path / "stats", Named())
+    fill(store, layers=names)
+    assert store.layers("cat") == ("image", *names)
+    for name in names:
+        assert store.model("cat", name, "Moments").n_samples_seen_ == N
+
+
+def test_layers_that_keras_has_numbered_anew_are_told_by_their_place(path):
+    class Renamed(Net):
+        layers = ("conv_7", "near_7", "far_7")
+
+    store = StatsStore(path, Renamed())
+    assert store.layers("cat") == ("image", "conv_7") and store.collected("cat") == {"image": True, "conv_7": True}
+    assert store.model("cat", "conv_7", "Moments").n_samples_seen_ == N
+    np.testing.assert_allclose(store.activations("cat", "conv_7"), VALUES, rtol=2**-11)
+    with pytest.raises(ValueError, match=r"a layer of 'cat' in .*stats \(image, conv_7\); received 'conv'"):
+        store.model("cat", "conv")
+
+
+@pytest.mark.parametrize("name", ["", None, 3, "dog"])
+def test_unknown_classes_are_answered_with_the_known_ones(store, name):
+    for act in (store.layers, store.n_images, store.delete, lambda name: store.model(name, "conv")):
+        with pytest.raises(ValueError, match=r"expected a class of .*stats \(cat\); received"):
+            act(name)
+
+
+def test_unknown_layers_and_estimators_are_answered_with_the_known_ones(store):
+    with pytest.raises(ValueError, match=r"expected a layer of 'cat' in .*stats \(image, conv\); received 'fc1'"):
+        store.activations("cat", "fc1")
+    with pytest.raises(ValueError, match="out of Snapshots, .*, GaussianCopula, Moments, Marginals; received 'Image"):
+        store.model("cat", "conv", "ImageStatistics")
+    with pytest.raises(ValueError, match="of 'image' out of ImageStatistics; received 'Snapshots'"):
+        store.model("cat", "image", "Snapshots")
 
 
 @pytest.mark.parametrize("state", [{"x": None}, {"x": {}}, {"x": np.array(["a"])}, {"x": np.array([None])}])
 def test_what_is_no_number_is_refused(path, state):
-    before = path.read_bytes()
-    with StatsStore(path) as store, pytest.raises(ValueError, match="expected .*numbers as 'x'; received"):
-        store.put("cat", "conv", {"PCA": state}, {"n_images": N, "rectify": False})
-    assert path.read_bytes() == before
+    before = everything(path)
+    with pytest.raises(ValueError, match="expected .*numbers as 'x'; received"):
+        files.write_layer(path, "cat", "conv", {"Moments": state}, False)
+    assert everything(path) == before
 
 
-def test_a_layer_is_replaced(path):
-    with StatsStore(path) as store:
-        store.put("cat", "conv", {"PCA": PCA().fit(VALUES + 1).state()}, {"n_images": N, "rectify": False})
-        same_state(store.model("cat", "conv", "PCA"), PCA().fit(VALUES + 1))
-        assert store.collected("cat") == {"image": True, "conv": False}
+def test_a_layer_of_some_of_the_images_is_refused(path):
+    before = everything(path)
+    with pytest.raises(ValueError, match=f"of {N} images of 'cat'; received {N - 1}"):
+        files.write_layer(path, "cat", "conv", {}, False, VALUES[1:])
+    assert everything(path) == before
 
 
 def test_any_hdf5_tool_can_read_it(path):
     """The layout as it is documented, by h5py alone."""
-    with h5py.File(path, "r") as file:
-        assert file.attrs["format"] == b"vizlib statistics, version 3" and file.attrs["network_name"] == b"net"
-        assert file.attrs["network"] == b"f" * 64 and file.attrs["weights"] == b"a" * 64
-        assert file.attrs["image_size"] == 8 and file["cat"].attrs["n_images"] == N
-        layer = file["cat/conv"]
-        assert layer.attrs["n_images"] == N and layer.attrs["rectify"]
-        assert layer.attrs["h5py"].decode() == h5py.__version__
-        assert layer.attrs["backend"].decode() in ("tensorflow", "jax", "torch")
-        age = datetime.now(UTC) - datetime.fromisoformat(layer.attrs["time"].decode())
+    network = json.loads((path / "network.json").read_text())
+    assert network["format"] == "vizlib statistics, version 4" and network["network_name"] == "linear"
+    assert network["weights"] == "1" * 64 and network["image_size"] == 6 and network["layers"] == list(NET.layers)
+    with h5py.File(path / "cat" / "images.h5") as file:
+        np.testing.assert_array_equal(file["pixels"], IMAGES)
+        assert file.attrs["n_images"] == N and file["pixels"].dtype == "uint8"
+    with h5py.File(path / "cat" / "layers" / "conv.h5") as file:
+        assert file.attrs["format"] == b"vizlib statistics, version 4" and file.attrs["weights"] == b"1" * 64
+        assert (file.attrs["class_name"], file.attrs["layer"]) == (b"cat", b"conv")
+        assert file.attrs["n_images"] == N and file.attrs["rectify"]
+        assert file.attrs["h5py"].decode() == h5py.__version__
+        assert file.attrs["backend"].decode() in ("tensorflow", "jax", "torch")
+        age = datetime.now(UTC) - datetime.fromisoformat(file.attrs["time"].decode())
         assert timedelta(seconds=-1) < age < timedelta(minutes=5)
-        np.testing.assert_array_equal(layer["PCA/mean_"], PCA().fit(VALUES).mean_)
-        assert layer["PCA"].attrs["n_samples_seen_"] == N
-        np.testing.assert_array_equal(layer["activations"], VALUES)
+        np.testing.assert_array_equal(file["Snapshots/mean_"], Snapshots().fit(VALUES).mean_)
+        values = file["activations"][()].astype("float32") * 2.0 ** file["exponents"][()].reshape(N, 1, 1, 1)
+        np.testing.assert_allclose(values, VALUES, rtol=2**-11)
 
         def guarded(name, item):
             assert not isinstance(item, h5py.Dataset) or item.fletcher32
@@ -189,248 +311,267 @@ def test_any_hdf5_tool_can_read_it(path):
         file.visititems(guarded)
 
 
-# Networks and images.
+# Networks.
 
 
 @pytest.mark.parametrize("what, value", [("weights", "c" * 64), ("preprocessing", "c" * 64), ("image_size", 64)])
 def test_another_network(path, what, value):
-    other = SimpleNamespace(identity=NET.identity | {what: value}, fingerprint="e", model=SimpleNamespace(name="o"))
-    before = path.read_bytes()
-    with StatsStore(path) as store:
-        store.check_network(NET)
-        for act in (lambda: store.check_network(other), lambda: store.new_class(other, "dog", N, "…")):
-            with pytest.raises(ValueError, match=f"'net'; received 'o' with {what} {value!s:.12} in place of"):
-                act()
-        assert path.read_bytes() == before
+    other = Net()
+    other.identity = NET.identity | {what: value}
+    before = everything(path)
+    with pytest.raises(ValueError, match=f"'linear'; received 'linear' with {what} {value!s:.12} in place of"):
+        StatsStore(path, other)
+    assert everything(path) == before
+
+
+def test_a_file_of_another_network_is_not_read(path, tmp_path):
+    """Such as one that was copied there by hand."""
+    other = Net()
+    other.identity = NET.identity | {"weights": "9" * 64}
+    fill(StatsStore(tmp_path / "other", other), "dog")
+    (tmp_path / "other" / "dog").rename(path / "dog")
+    store = StatsStore(path, NET)
+    with pytest.raises(ValueError, match="expected the weights '111.*received '999"):
+        store.model("dog", "conv")
+
+
+# The whole folder.
+
+
+def test_delete(store):
+    fill(store, "dog")
+    store.delete("cat", "conv")
+    assert store.layers("cat") == ("image",) and store.layers("dog") == ("image", "conv")
+    store.delete("cat")
+    assert store.classes == ("dog",) and sorted(os.listdir(store.path)) == ["dog", "network.json"]
+    with pytest.raises(ValueError, match=r"\(dog\); received 'cat'"):
         store.delete("cat")
-        store.new_class(other, "dog", N, "…")  # nothing is left of the first
-        store.check_network(other)
-
-
-@pytest.mark.parametrize("n, sha", [(N, "other"), (N + 1, "…")])
-def test_other_images_of_a_class(path, n, sha):
-    with StatsStore(path) as store:
-        store.new_class(NET, "cat", N, "…")
-        message = rf"expected the {N} images that 'cat' in .* received {n} others.* store.delete\('cat'\)"
-        with pytest.raises(ValueError, match=message):
-            store.new_class(NET, "cat", n, sha)
-
-
-# The whole file.
-
-
-def test_delete(path):
-    with StatsStore(path) as store:
-        fill(store, "dog")
-        store.delete("cat", "conv")
-        assert store.layers("cat") == ("image",) and store.layers("dog") == ("image", "conv")
-        store.delete("cat")
-        assert store.classes == ("dog",)
-        with pytest.raises(ValueError, match=r"\(dog\); received 'cat'"):
-            store.delete("cat")
-
-
-def test_room_is_given_back(path):
-    values = np.random.default_rng(3).standard_normal((N, 25_000)).astype("float32")  # 4 MB
-    expected = contents(path)
-    with StatsStore(path) as store:
-        for i in range(5):  # in between, something is written behind it, so that no end can be cut off
-            store.put("cat", "big", {}, {"n_images": N, "rectify": False}, values)
-            store.new_class(NET, f"{i}", N, "…")
-            assert path.stat().st_size < 3 * values.nbytes
-        np.testing.assert_array_equal(store.activations("cat", "big"), values)
-        store.delete("cat", "big")
-        assert path.stat().st_size < 2**20 + values.nbytes / 2
-        for i in range(5):
-            store.delete(f"{i}")
-        assert store.layers("cat") == ("image", "conv")
-    assert contents(path) == expected and os.listdir(path.parent) == ["stats.h5"]
-
-
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), TimeoutError("in use")])
-def test_room_that_cannot_be_given_back_now(path, monkeypatch, error):
-    """What was asked for is done all the same, and the next to write gives the room back."""
-    expected, values = contents(path), np.random.default_rng(3).standard_normal((N, 25_000)).astype("float32")
-
-    def fails(path):
-        raise error
-
-    with StatsStore(path) as store:
-        store.put("cat", "big", {}, {"n_images": N, "rectify": False}, values)
-        store.new_class(NET, "dog", N, "…")
-        with monkeypatch.context() as patch:
-            patch.setattr(journal, "replacement", fails)
-            store.delete("cat", "big")
-        assert contents(path) == expected | {"dog": N} and path.stat().st_size > values.nbytes
-        store.delete("dog")
-    assert contents(path) == expected and path.stat().st_size < 2**20
-
-
-def test_small_stores_are_small(path):
-    with StatsStore(path) as store:
-        data = 1e6 * store.to_dataframe().MB.sum()
-        for i in range(20):
-            store.new_class(NET, f"{i}", N, "…")
-            store.delete(f"{i}")
-    assert path.stat().st_size < data + 2**17
 
 
 def test_merge(path, tmp_path):
-    with StatsStore(tmp_path / "other.h5") as other:
-        fill(other, "cat", ["image", "conv", "deep"])
-        fill(other, "dog", ["conv"], keep=True)
-    with StatsStore(path) as store, StatsStore(tmp_path / "other.h5", "r") as other:
-        before = contents(path)
-        store.merge(store)
-        assert contents(path) == before
-        store.merge(other)
-        assert store.classes == ("cat", "dog") and store.collected("dog") == {"conv": True}
-        assert store.collected("cat") == {"image": True, "conv": True, "deep": False}
-        same_state(store.model("cat", "deep"), other.model("cat", "deep"))
-        np.testing.assert_array_equal(store.activations("dog", "conv"), VALUES)
-        table, theirs = store.to_dataframe(), other.to_dataframe()
-        assert table[table["class"] == "dog"].time.tolist() == theirs[theirs["class"] == "dog"].time.tolist()
-    with StatsStore(path, "r") as store, StatsStore(tmp_path / "new.h5") as copy:
-        copy.merge(store)
-        copy.check_network(NET)
-    assert contents(tmp_path / "new.h5") == contents(path)
+    other = StatsStore(tmp_path / "other", NET)
+    fill(other, "cat", ["conv", "near"])
+    fill(other, "dog", ["conv"], keep=True)
+    store, before = StatsStore(path, NET), contents(path)
+    kept = store.model("cat", "conv").entry
+    store.merge(store)
+    assert contents(path) == before
+    store.merge(other)
+    assert store.classes == ("cat", "dog") and store.collected("dog") == {"image": True, "conv": True}
+    assert store.collected("cat") == {"image": True, "conv": True, "near": False}
+    assert store.model("cat", "conv").entry == kept  # its own is not replaced
+    same_state(store.model("cat", "near", "Moments"), other.model("cat", "near", "Moments"))
+    table, theirs = store.to_dataframe(), other.to_dataframe()
+    assert table[table["class"] == "dog"].time.tolist() == theirs[theirs["class"] == "dog"].time.tolist()
+    copy = StatsStore(tmp_path / "new")
+    copy.merge(store)
+    assert contents(tmp_path / "new", NET) == contents(path)
 
 
 def test_stores_that_do_not_fit_are_not_merged(path, tmp_path):
-    before = path.read_bytes()
-    with StatsStore(tmp_path / "images.h5") as other:
-        fill(other, "ant")
-        other.new_class(NET, "cat", N, "others")
-    with StatsStore(tmp_path / "network.h5") as foreign:
-        foreign.new_class(SimpleNamespace(**vars(NET) | {"identity": NET.identity | {"image_size": 9}}), "dog", 5, "…")
-    with StatsStore(path) as store:
-        with pytest.raises(ValueError, match="images that 'cat' in .*stats.h5 was collected from; received 40 others"):
-            store.merge(other := StatsStore(tmp_path / "images.h5", "r"))
-        with pytest.raises(ValueError, match="with image_size 9 in place of 8"):
-            store.merge(StatsStore(tmp_path / "network.h5", "r"))
-        store.merge(StatsStore(tmp_path / "empty.h5"))
-        other.close()
-    assert path.read_bytes() == before
+    before, store = everything(path), StatsStore(path, NET)
+    other = StatsStore(tmp_path / "images", NET)
+    fill(other, "ant")
+    fill(other, "cat", sha="others")
+    with pytest.raises(ValueError, match="images that 'cat' in .*stats was collected from; received 40 others in"):
+        store.merge(other)
+    foreign = Net()
+    foreign.identity = NET.identity | {"image_size": 9}
+    fill(foreign := StatsStore(tmp_path / "network", foreign), "dog")
+    with pytest.raises(ValueError, match="with image_size 9 in place of 6"):
+        store.merge(foreign)
+    store.merge(StatsStore(tmp_path / "empty"))
+    assert everything(path) == before
 
 
-def test_the_table(path):
-    with StatsStore(path, "r") as store:
-        table = store.to_dataframe()
-        assert table["class"].tolist() == ["cat", "cat"] and table.layer.tolist() == ["image", "conv"]
-        assert table.images.tolist() == [N, N] and table.activations.all()
-        assert table.components[1] == 20 and table.components.isna()[0]  # 4 × 5 dimensions
-        assert table.estimators.tolist() == ["ImageStatistics", "Moments, PCA"]
-        stored = []
-        with h5py.File(path) as file:
-            for name in ("image", "conv"):
-                found = []
-                file["cat"][name].visititems(lambda _, x, found=found: found.append(x))
-                stored.append(sum(x.id.get_storage_size() for x in found if isinstance(x, h5py.Dataset)) / 1e6)
-        assert table.MB.tolist() == pytest.approx(stored) and 0.007 < table.MB[0] < 0.009  # 7680 bytes of noise
-        rows = repr(store).splitlines()
-        assert rows[0] == f"StatsStore({str(path)!r})" and rows[2].split()[:3] == ["cat", "image", str(N)]
-        assert rows[3].split()[:4] == ["cat", "conv", str(N), "20"]
-        assert "<td>conv</td>" in store._repr_html_()
-    assert repr(store) == f"StatsStore({str(path)!r}, closed)" and store._repr_html_() is None
+def test_a_merge_that_fails_leaves_nothing(path, tmp_path):
+    other = StatsStore(tmp_path / "other", NET)
+    fill(other, "ant")
+    fill(other, "dog")
+    damaged = tmp_path / "other" / "dog" / "layers" / "conv.h5"
+    damaged.write_bytes(damaged.read_bytes()[:-500])
+    before = everything(path)
+    with pytest.raises(ValueError, match="intact .*conv.h5"):
+        StatsStore(path, NET).merge(other)
+    assert everything(path) == before and StatsStore(path).classes == ("cat",)
 
 
-def test_names_from_others_are_no_html(path):
-    with StatsStore(path) as store:
-        fill(store, "<script>alert(1)<script>", ["conv"])
-        assert "<script" not in store._repr_html_() and "&lt;script" in store._repr_html_()
+def test_the_table(path, store):
+    table = store.to_dataframe()
+    assert table["class"].tolist() == ["cat", "cat"] and table.layer.tolist() == ["image", "conv"]
+    assert table.images.tolist() == [N, N] and table.activations.all()
+    assert table.snapshots[1] == N and table.components[1] == N - 1 and table.snapshots.isna()[0]
+    assert table.estimators.tolist() == ["ImageStatistics", "Marginals, Moments, Snapshots"]
+    sizes = [(path / "cat" / name).stat().st_size / 1e6 for name in ("images.h5", "layers/conv.h5")]
+    assert table.MB.tolist() == sizes
+    rows = repr(store).splitlines()
+    assert rows[0] == f"StatsStore({str(path)!r})" and rows[2].split()[:3] == ["cat", "image", str(N)]
+    assert rows[3].split()[:5] == ["cat", "conv", str(N), str(N), str(N - 1)]
+    assert "<td>conv</td>" in store._repr_html_()
+    assert len(StatsStore(path.with_name("new"), NET).to_dataframe()) == 0
 
 
-def test_a_full_disk(path, monkeypatch):
-    before = path.read_bytes()
-
-    def full(file, buffer):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with StatsStore(path) as store:
-        with monkeypatch.context() as patch:
-            patch.setattr(journal, "_write_all", full)
-            for act in (
-                lambda: fill(store, "dog"),
-                lambda: store.put("cat", "more", {}, {"n_images": N, "rectify": False}, VALUES),
-                lambda: store.delete("cat"),
-                lambda: StatsStore(path.with_name("new.h5")),
-            ):
-                with pytest.raises(OSError, match="No space left"):
-                    act()
-                assert path.read_bytes() == before and os.listdir(path.parent) == ["stats.h5"]
-        fill(store, "dog")
-    assert list(contents(path))[0] == "cat"
+def test_names_from_others_are_no_html(store):
+    fill(store, "<script>alert(1)<script>")
+    assert "<script" not in store._repr_html_() and "&lt;script" in store._repr_html_()
 
 
-def test_an_interrupt_leaves_the_old_layer(path):
-    before = path.read_bytes()
+def test_files_are_small(tmp_path):
+    """At most 60 bytes a unit, and 8 for each pair of images; here of 800 units and 200 images."""
+    values = np.random.default_rng(0).standard_normal((200, 20, 20, 2)).astype("float32")
+    store = StatsStore(tmp_path / "stats", NET)
+    files.write_network(store.path, files.network_facts(NET))
+    files.write_images(store.path, "cat", np.zeros((200, 6, 6, 3), "uint8"), "…")
+    files.write_layer(store.path, "cat", "conv", states(values), True)
+    size = (tmp_path / "stats" / "cat" / "layers" / "conv.h5").stat().st_size
+    assert size < 60 * 800 + 8 * 200**2
 
-    class Interrupted:
+
+# Writing.
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk that takes some more bytes, as many as are asked for, and then no more."""
+
+    def limit(n_bytes):
+        left = [n_bytes]
+
+        class Full(hdf5._Disk):
+            def write(self, buffer):
+                left[0] -= len(buffer)
+                if left[0] < 0 and not self.error:
+                    self.error = OSError(errno.ENOSPC, "No space left on device")
+                return super().write(buffer)
+
+        monkeypatch.setattr(hdf5, "_Disk", Full)
+
+    return limit
+
+
+@pytest.mark.parametrize("n_bytes", [0, 100, 5_000, 20_000])
+def test_a_full_disk(path, full, n_bytes):
+    before = everything(path)
+    full(n_bytes)
+    for act in (
+        lambda: files.write_images(path, "cat", IMAGES.repeat(9, axis=0), "…"),
+        lambda: files.write_layer(path, "cat", "more", states(), True),
+        lambda: files.write_layer(path, "cat", "conv", {}, True, VALUES),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            act()
+        full(n_bytes)
+    assert everything(path) == before
+
+
+def test_a_disk_that_is_really_full(path):
+    """/dev/full takes nothing: what HDF5 makes of it kills the process where it is not kept from it."""
+    with pytest.raises(OSError, match="No space left"):
+        hdf5._write("/dev/full", lambda file: file.create_dataset("x", data=np.arange(10**6)))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EBADF, errno.ENOTSUP])
+def test_a_folder_that_cannot_be_brought_to_the_disk(path, monkeypatch, number):
+    """As on network drives, where fsync of a folder fails: the file is there all the same."""
+    fsync = os.fsync
+
+    def fails(fd):
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            raise OSError(number, os.strerror(number))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", fails)
+    files.write_layer(path, "cat", "near", states(), True)
+    assert StatsStore(path).layers("cat") == ("image", "conv", "near")
+
+
+def test_a_folder_that_is_not_to_be_written_to(path, monkeypatch):
+    def refuse(path, *args, **options):
+        if "w" in args[0]:
+            raise OSError(errno.EROFS, "Read-only file system", path)
+        return real(path, *args, **options)
+
+    real, before = open, everything(path)
+    monkeypatch.setattr(hdf5, "open", refuse, raising=False)
+    with pytest.raises(OSError, match="Read-only file system"):
+        files.write_layer(path, "cat", "near", states(), True)
+    assert everything(path) == before
+    assert StatsStore(path, NET).model("cat", "conv").sample(2).shape == (2, 4, 5, 3)
+
+
+def test_what_an_error_interrupts_is_as_before(path):
+    before = everything(path)
+
+    class Broken:
         shape, dtype = VALUES.shape, VALUES.dtype
 
-        def __len__(self):
-            return N
-
         def __getitem__(self, rows):
-            if rows.start:
-                raise KeyboardInterrupt
+            if rows.start > 5:
+                raise KeyError("the source has gone")
             return VALUES[rows]
 
-    with StatsStore(path) as store, pytest.raises(KeyboardInterrupt):
-        store.put("cat", "conv", {"PCA": {"x": 1}}, {"n_images": N, "rectify": False}, Interrupted())
-    assert path.read_bytes() == before
+    with pytest.raises(KeyError, match="the source has gone"):
+        files.write_layer(path, "cat", "conv", {}, True, Broken())
+    assert everything(path) == before
 
 
-def test_two_stores_at_one_file(path):
-    with StatsStore(path) as first, StatsStore(path) as second, StatsStore(path, "r") as reader:
-        fill(first, "dog")
-        fill(second, "cow")
-        first.delete("cat")
-        assert first.classes == second.classes == reader.classes == ("dog", "cow")
+def test_two_stores_at_one_folder(path):
+    first, second, reader = (StatsStore(path, NET) for _ in range(3))
+    fill(first, "dog")
+    fill(second, "cow")
+    first.delete("cat")
+    assert first.classes == second.classes == reader.classes == ("cow", "dog")
 
 
-# Opening and closing.
+def test_readers_need_no_lock(path):
+    """A file that another program holds locked is read all the same."""
+    import fcntl
+
+    with open(path / "cat" / "layers" / "conv.h5", "r+b") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert StatsStore(path).model("cat", "conv", "Moments").n_samples_seen_ == N
 
 
-def test_nothing_to_read(tmp_path):
-    with pytest.raises(FileNotFoundError, match="collect.*missing.h5"):
-        StatsStore(tmp_path / "missing.h5", "r")
-    with pytest.raises(FileNotFoundError, match="no_folder"):
-        StatsStore(tmp_path / "no_folder" / "stats.h5")
-    assert not list(tmp_path.iterdir())
+# What is no store.
 
 
-@pytest.mark.parametrize("mode", ["w", "r+", "x", None])
-def test_other_modes_are_refused_before_the_file_is_touched(path, mode):
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="mode 'r' or 'a'; received"):
-        StatsStore(path, mode)
-    assert path.read_bytes() == before
+def test_nothing_is_there_yet(tmp_path):
+    store = StatsStore(tmp_path / "no" / "stats", NET)
+    assert store.classes == () and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"expected a class of .*stats \(none\); received 'cat'"):
+        store.model("cat", "conv")
 
 
-def test_a_store_to_read_is_not_written(path):
-    before = path.read_bytes()
-    with StatsStore(path, "r") as store:
-        for act in (lambda: fill(store), lambda: store.delete("cat")):
-            with pytest.raises(ValueError, match="mode 'a'; received .* mode 'r'"):
-                act()
-    assert path.read_bytes() == before
+def test_a_file_of_version_0_1(tmp_path):
+    with h5py.File(tmp_path / "stats.h5", "w") as file:
+        file.attrs["format"] = b"vizlib statistics, version 3"
+    with pytest.raises(ValueError, match="a folder of statistics; received the file .*stats.h5. .*collect again"):
+        StatsStore(tmp_path / "stats.h5", NET)
 
 
-def test_a_closed_store(path):
-    with StatsStore(path) as store:
-        pass
-    for act in (lambda: store.classes, lambda: store.model("cat", "conv"), lambda: store.delete("cat")):
-        with pytest.raises(ValueError, match="expected an open store; received .*stats.h5, which has been closed"):
-            act()
+def test_a_folder_of_something_else(tmp_path):
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ValueError, match=r"a folder of statistics, or a new one; received .* without network\.json"):
+        StatsStore(tmp_path, NET)
+    (tmp_path / "photo.jpg").rename(tmp_path / ".hidden")
+    assert StatsStore(tmp_path, NET).classes == ()
 
 
-def test_a_file_by_another_name_and_from_another_folder(path, tmp_path, monkeypatch):
-    (tmp_path / "link.h5").symlink_to(path)
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "3", "null", '{"format": "vizlib statistics, version 5"}', '{"format": 4}',
+     '{"format": "vizlib statistics, version 4"}', "\udcff"],
+)
+def test_a_damaged_record_of_the_network(path, text):
+    (path / "network.json").write_text(text, "utf-8", errors="surrogateescape")
+    with pytest.raises(ValueError, match=r"expected .*(network\.json|stats).*; received"):
+        StatsStore(path, NET)
+
+
+def test_from_another_folder(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with StatsStore("link.h5") as store:
-        monkeypatch.chdir("/")
-        store.delete("cat", "image")
-    assert (tmp_path / "link.h5").is_symlink()
-    with StatsStore(path) as store:
-        assert store.layers("cat") == ("conv",)
+    store = StatsStore("stats", NET)
+    monkeypatch.chdir("/")
+    store.delete("cat", "conv")
+    assert StatsStore(path).layers("cat") == ("image",)
+    assert Moments().fit(VALUES).n_samples_seen_ == N

@@ -26,8 +26,8 @@ class Memory:
 
     def put(self, key: tuple, values: np.ndarray):
         """Remember a copy, and forget what was not asked for longest where there is too much."""
+        self._used += values.nbytes - getattr(self._found.get(key), "nbytes", 0)
         self._found[key] = np.array(values)
-        self._used += values.nbytes
         while self._used > MEMORY:
             self._used -= self._found.popitem(last=False)[1].nbytes
 

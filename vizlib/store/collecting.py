@@ -48,11 +48,13 @@ def collect(
     """
     store.check_network()
     net, layers = store.network, tuple(dict.fromkeys(layer for layer in layers if layer != IMAGE))
+    for layer in layers:
+        net.check_layer(layer)
     if layers:
-        net.features(tuple(before_relu(net, layer) for layer in layers))  # raises for a layer that is not there
-    names = [class_name] if isinstance(class_name, str) else list(class_name)
-    if not all(isinstance(name, str) and name for name in names):
-        raise ValueError(f"expected names of classes; received {class_name!r}.")
+        net.features(tuple(before_relu(net, layer) for layer in layers))  # raises for what takes images of another size
+    names = list(class_name) if isinstance(class_name, (list, tuple)) else [class_name]
+    if not all(isinstance(name, str) and name.encode("utf-8", "ignore").decode() == name != "" for name in names):
+        raise ValueError(f"expected names of classes, text that is not empty; received {class_name!r}.")
     if not isinstance(class_name, str):
         _collect_classes(store, images, names, layers, keep_activations, n, client, progress)
     elif client is None:

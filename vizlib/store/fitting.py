@@ -100,8 +100,8 @@ def _alone(folder: Path, class_name: str) -> Iterator[str]:
 def _take_images(store, images, class_name, n, progress):
     """Put the images of a class into the store or, where there are some, see that they are the same."""
     net, there = store.network, class_name in store.classes
-    shape, path = (net.image_size, net.image_size, 3), files.path_of(store.path, class_name, files.IMAGE)
-    spooled = SpooledImages(None if there else path.with_suffix(TEMPORARY), shape)
+    path = files.class_folder(store.path, class_name) / f"images.{uuid4().hex}{TEMPORARY}"
+    spooled = SpooledImages(None if there else path, (net.image_size, net.image_size, 3))
     try:
         spooled.take(images, n, f"{class_name}: images" if progress else None)
         if not there:
@@ -113,7 +113,7 @@ def _take_images(store, images, class_name, n, progress):
                 f"store.delete({class_name!r}) first."
             )
     finally:
-        path.with_suffix(TEMPORARY).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _spool(store, class_name, layers, folder):
@@ -166,7 +166,7 @@ def _fit(store, class_name, spool, is_kept, description):
             fitted = zip(readers, states, strict=True)
             for layer, state in tqdm(fitted, description, len(readers), unit="layer", disable=not description):
                 kept = readers[layer] if is_kept(layer) else None
-                files.write_layer(store.path, class_name, layer, state, net.is_rectified(layer), kept)
+                files.write_layer(store.path, class_name, store.stored_name(layer), state, net.is_rectified(layer), kept)
         finally:
             threads.shutdown(cancel_futures=True)
 

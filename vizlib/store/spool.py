@@ -45,7 +45,7 @@ class Spool:
         record = self.folder / "origin.json"
         if not record.is_file() or record.read_text() != origin:
             self.remove()
-            self.folder.mkdir(parents=True)
+            self.folder.mkdir(exist_ok=True)
             with written(record) as part:
                 part.write_text(origin)
         return self

@@ -227,18 +227,16 @@ class StatsStore:
         if self._remembered != self.network.fingerprint:
             self._memory.clear()
             self._remembered = self.network.fingerprint
-        lacking = [int(row) for row in rows if (class_name, layer, int(row)) not in self._memory]
-        found = {row: self._memory[class_name, layer, row] for row in map(int, rows) if row not in set(lacking)}
-        if lacking:
-            layers = [layer, *(x for x in together if x != layer and not self.collected(class_name).get(x, True))]
+        found = {row: self._memory[key] for row in rows.tolist() if (key := (class_name, layer, row)) in self._memory}
+        if lacking := [row for row in rows.tolist() if row not in found]:
+            layers = [layer, *(x for x in together if x != layer and not self.collected(class_name)[x])]
             names = {x: x + PRE * self.network.is_rectified(x) for x in layers}
-            pixels = self.real(class_name, IMAGE, np.array(lacking))
-            for part, values in self.network.batches(pixels, tuple(names.values())):
-                for i, row in enumerate(lacking[part]):
-                    for x, name in names.items():
-                        self._memory.put((class_name, x, row), values[name][i])
-                    found[row] = values[names[layer]][i]
-        return np.stack([found[int(row)] for row in rows])
+            answers = self.network.activations(self.real(class_name, IMAGE, np.array(lacking)), names.values())
+            for x, name in names.items():
+                for row, values in zip(lacking, answers[name], strict=True):
+                    self._memory.put((class_name, x, row), values)
+            found |= zip(lacking, answers[names[layer]], strict=True)
+        return np.stack([found[row] for row in rows.tolist()])
 
     def check_network(self):
         """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
@@ -296,21 +294,22 @@ class StatsStore:
         stored = files.read_network(self.path)["layers"]
         return stored, self.network.layers if self.network else stored
 
-    def _stored_name(self, class_name, layer):
-        """What a layer is called in the folder, if it is there."""
-        self._check_class(class_name)
+    def stored_name(self, layer: str) -> str:
+        """What a layer of the network is called in the folder."""
         stored, own = self._names()
-        name = dict(zip(own, stored, strict=True)).get(layer, layer)
-        if not files.path_of(self.path, class_name, name).is_file():
-            known = ", ".join(self.layers(class_name))
-            raise ValueError(f"expected a layer of {class_name!r} in {self.path} ({known}); received {layer!r}.")
-        return name
+        return dict(zip(own, stored, strict=True)).get(layer, layer)
 
     def _path(self, class_name, layer):
-        return files.path_of(self.path, class_name, self._stored_name(class_name, layer))
+        self._check_class(class_name)
+        path, (stored, own) = files.path_of(self.path, class_name, self.stored_name(layer)), self._names()
+        if layer in set(stored) - set(own) or not path.is_file():
+            known = ", ".join(self.layers(class_name))
+            raise ValueError(f"expected a layer of {class_name!r} in {self.path} ({known}); received {layer!r}.")
+        return path
 
     def _reading(self, class_name, layer):
-        return files.reading(self.path, class_name, self._stored_name(class_name, layer))
+        self._path(class_name, layer)
+        return files.reading(self.path, class_name, self.stored_name(layer))
 
     def _check_class(self, class_name):
         if not isinstance(class_name, str) or not files.path_of(self.path, class_name, IMAGE).is_file():
