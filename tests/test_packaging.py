@@ -1,10 +1,12 @@
 """What surrounds the code: dependencies, version, and a package that loads nothing before it is used."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 from configparser import ConfigParser
+from importlib import import_module
 from types import ModuleType
 
 import pytest
@@ -87,8 +89,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 ORDER = (  # a room imports from those before it, and from no other
-    "backend", "_arrays", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution", "plots",
-    "synthesis", "realism", "explorer",
+    "backend", "_arrays", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution",
+    "plots", "synthesis", "realism", "explorer",
 )
 
 
@@ -104,3 +106,36 @@ def test_rooms_import_from_those_before_them():
 def test_no_file_has_the_name_of_a_function():
     files = {path.stem for path in (ROOT / "vizlib").rglob("*.py")}
     assert not files & (set(vizlib.__all__) - set(vizlib._MODULES))
+
+
+def test_type_checkers_see_the_public_names():
+    """Each where it comes from, and that the package has types at all."""
+    stub = ast.parse((ROOT / "vizlib/__init__.pyi").read_text()).body
+    homes = {alias.asname: x.module for x in stub if isinstance(x, ast.ImportFrom) for alias in x.names}
+    for name, home in homes.items():  # without "as" a name is private to a stub
+        assert getattr(import_module(home), name or "") is getattr(vizlib, name)
+    assert sorted([*homes, *(x.target.id for x in stub if isinstance(x, ast.AnnAssign))]) == sorted(vizlib.__all__)
+    assert SETUP["options.package_data"]["vizlib"].split() == ["py.typed", "__init__.pyi"]
+    assert (ROOT / "vizlib/py.typed").read_bytes() == b""
+
+
+ANNOTATED = ("backend", "_arrays", "partworld", "images", "networks", "attribution")
+
+
+@pytest.mark.parametrize("room", ANNOTATED)
+def test_public_functions_say_what_they_take_and_give(room):
+    """Each argument and what is returned has an annotation, of functions and methods, `__init__` among them."""
+    files, bare, seen = [*(ROOT / "vizlib").glob(f"{room}.py"), *(ROOT / "vizlib" / room).rglob("*.py")], [], 0
+    for path in files:
+        module = ast.parse(path.read_text())
+        for scope in (module, *(x for x in module.body if isinstance(x, ast.ClassDef) and x.name[0] != "_")):
+            for function in (x for x in scope.body if isinstance(x, ast.FunctionDef)):
+                if function.name.startswith("_") and not function.name.startswith("__"):
+                    continue
+                given, kinds = function.args, {ast.unparse(x) for x in function.decorator_list}
+                arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+                arguments = arguments[isinstance(scope, ast.ClassDef) and "staticmethod" not in kinds :]  # self
+                bare += [f"{path.name}: {function.name}({x.arg})" for x in arguments if x and not x.annotation]
+                bare += [f"{path.name}: {function.name}() →"] * (function.returns is None)
+                seen += 1
+    assert seen and not bare, ", ".join(bare)

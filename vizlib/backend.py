@@ -1,6 +1,6 @@
 """The one file that knows which array library runs below Keras: TensorFlow (default) or JAX."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 import keras
 
@@ -33,7 +33,7 @@ def compiled(function: Callable) -> Callable:
     return run
 
 
-def _form(args: object) -> Hashable:
+def _form(args):
     """What arrays are compiled for: equal for the same structure, shapes and dtypes."""
     if isinstance(args, dict):
         return dict, tuple((key, _form(value)) for key, value in args.items())

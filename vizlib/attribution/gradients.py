@@ -1,11 +1,13 @@
 """Saliency: the gradient of any neuron with respect to the image, under three rules for the ReLUs on the way."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from keras import ops
 
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.images import as_images
-from vizlib.networks.network import SCORES
+from vizlib.networks.network import SCORES, Network
 
 
 def _rule(backward):
@@ -28,7 +30,9 @@ RULES = {
 }
 
 
-def saliency(net, images, layer, neuron, rule="gradient"):
+def saliency(
+    net: Network, images: np.ndarray, layer: str, neuron: str | int | Sequence[int], rule: str = "gradient"
+) -> np.ndarray:
     """The gradient of a neuron's activation with respect to the pixels, float32 (n, h, w, 3).
 
     images: (n, h, w, 3), float in [0, 1] or uint8. layer: a layer's name; of the last layer and of "scores", the

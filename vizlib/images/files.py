@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
@@ -15,7 +16,7 @@ MAX_BYTES = 100_000_000
 MAX_PIXELS = 50_000_000
 
 
-def read_image(file, size):
+def read_image(file: Path, size: int) -> np.ndarray:
     """The square in the middle of a picture, uint8 (size, size, 3); raises nearly anything for what is none."""
     if not file.is_file():  # opening a named pipe would wait for ever
         raise ValueError("expected a regular file")
@@ -30,7 +31,7 @@ def read_image(file, size):
     return resized(_rgb(image.crop((left, top, left + side, top + side))), size)
 
 
-def save_image(path, image, text=None):
+def save_image(path: str | os.PathLike, image: ArrayLike, text: dict[str, str] | None = None) -> None:
     """Write one image (height, width, 3), as `as_images` takes it, to a PNG file: the whole file or none.
 
     text: {key: str} that the file is to carry.
@@ -58,6 +59,6 @@ def _rgb(image):
     return image.convert("RGB")
 
 
-def resized(image, size):
+def resized(image: Image.Image, size: int) -> np.ndarray:
     """A picture of Pillow's at another size: uint8 (size, size, 3)."""
     return np.asarray(image.resize((size, size), Image.Resampling.LANCZOS, reducing_gap=3.0))

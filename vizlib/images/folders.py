@@ -1,5 +1,6 @@
 """Images of a class: drawn scenes of PartWorld, or folders of image files."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from vizlib._arrays import as_images, to_uint8
 from vizlib.images.files import read_image, resized
 
 
-def load_images(source, class_name, n=None, seed=0, size=64):
+def load_images(
+    source: str | os.PathLike, class_name: str, n: int | None = None, seed: int = 0, size: int = 64
+) -> np.ndarray:
     """Images of one class: float32 RGB in [0, 1], (n, size, size, 3).
 
     source: "partworld" for drawn scenes, or the path of a folder of class folders (a folder of that very
@@ -54,7 +57,7 @@ def load_images(source, class_name, n=None, seed=0, size=64):
     return as_images(np.stack(pictures))
 
 
-def class_names(source):
+def class_names(source: str | os.PathLike) -> list[str]:
     """The classes of a source, as `load_images` takes it: names, of a folder in alphabetical order.
 
     A missing folder is a FileNotFoundError.

@@ -7,6 +7,7 @@ parameters that the layers ask for, are compared with what the file really holds
 
 import io
 import json
+import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
@@ -26,7 +27,7 @@ CLASSES = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 CLASSES |= {"StringLookup", "IntegerLookup", "TextVectorization"}
 
 
-def check_archive(path):
+def check_archive(path: str | os.PathLike) -> None:
     """Raise ValueError unless a file is a whole `.keras` archive of Keras layers, which holds all that it asks for."""
     try:
         archive = zipfile.ZipFile(path)

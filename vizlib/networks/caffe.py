@@ -5,10 +5,15 @@ Of Caffe's message schema (Jia et al. 2014) only what VGG16-like networks use is
 before anything is made of them.
 """
 
+import os
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 # message: {field: (number, type)}; "*" marks what is repeated, a capital another message
 SCHEMA = {
@@ -53,7 +58,7 @@ ENUMS = {
 MAX_BYTES = {".caffemodel": 2**31 - 1, ".prototxt": 2**20}  # the first is protobuf's own limit
 
 
-def read_caffe(weights, prototxt):
+def read_caffe(weights: str | os.PathLike, prototxt: str | os.PathLike) -> tuple[int, list[dict]]:
     """The layers of a network of Caffe: its image size in pixels, and a list of dicts.
 
     Each has `name`, `type` ("Convolution", "InnerProduct", "Pooling", "ReLU", "Dropout" or "Softmax") and, by type,
@@ -88,7 +93,7 @@ def read_caffe(weights, prototxt):
     return image_size, steps
 
 
-def message(name):
+def message(name: str) -> "type[Message]":
     """The class of a message of the schema."""
     try:
         from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -16,7 +16,9 @@ FUNCTIONS = {"ReLU": "relu", "Softmax": "softmax"}
 CONVOLUTIONS = (2, 2, 3, 3, 3)  # of VGG16, in each block
 
 
-def convert_vgg16(weights, path, prototxt=None):
+def convert_vgg16(
+    weights: str | os.PathLike, path: str | os.PathLike, prototxt: str | os.PathLike | None = None
+) -> None:
     """Write VGG16 (Simonyan & Zisserman 2015) as it was published as a `.keras` file, once, with Keras's layer names.
 
     weights: a `.caffemodel`, with the `prototxt` that lists its layers (any chain of convolutions, ReLUs, poolings and

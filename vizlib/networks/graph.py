@@ -4,6 +4,7 @@ What is in the graph are copies of the model's layers that share its weights, so
 nor takes memory. All of them are plain Keras layers: a part of the graph can be saved and read in Keras's safe mode.
 """
 
+from collections.abc import Callable, Iterator
 from math import inf
 
 import keras
@@ -33,7 +34,13 @@ class Graph:
     its ReLU ends, inf if nowhere} of the layers that end in one.
     """
 
-    def __init__(self, model, x, relu=None, policy=None):
+    def __init__(
+        self,
+        model: keras.Model,
+        x: keras.KerasTensor,
+        relu: Callable | None = None,
+        policy: keras.DTypePolicy | None = None,
+    ) -> None:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
         self._relu, self._parts, self._before = relu, {}, {}
@@ -117,7 +124,7 @@ class Graph:
             self._replaced.append(activation.name)
         return linear, activation
 
-    def check_rule(self, model):
+    def check_rule(self, model: keras.Model) -> None:
         """Raise ValueError unless `relu` took the place of a ReLU in a part of the graph, and of all of them."""
         names = {operation.name for operation in model.operations}
         hidden = [self._hidden[name] for name in names & self._hidden.keys()]
@@ -131,12 +138,12 @@ class Graph:
             )
 
 
-def is_graph(model):
+def is_graph(model: object) -> bool:
     """Whether an operation is a model that knows its layers: functional, or sequential with an input."""
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
 
 
-def calls(model):
+def calls(model: keras.Model) -> Iterator:
     """The nodes of a model's graph, each an operation that is called, after those whose outputs it takes."""
     if not hasattr(model, "_nodes_by_depth"):  # a Sequential
         model = keras.Model(model.inputs, model.outputs)
@@ -145,7 +152,7 @@ def calls(model):
         yield from sorted((x for x in nodes if not x.is_input), key=lambda node: order[id(node.operation)])
 
 
-def twin(operation, name, **changes):
+def twin(operation: keras.Operation, name: str, **changes: object) -> keras.Operation:
     """The same operation with the same weights under another name, in none of the graphs that the first is in.
 
     Not `copy.copy`, which for Keras layers saves and loads them, weights and all.
@@ -155,7 +162,7 @@ def twin(operation, name, **changes):
     return copy
 
 
-def relu_ceiling(function):
+def relu_ceiling(function: Callable) -> float | None:
     """Where a ReLU ends: inf, or 6 for ReLU6; None for what is no ReLU, as those that leak or start at a threshold."""
     function = getattr(function, "activation", function)
     if function_name(function) == "relu6":
@@ -166,7 +173,8 @@ def relu_ceiling(function):
     return inf if ceiling is None else float(ceiling)
 
 
-def function_name(function):
+def function_name(function: Callable) -> str:
+    """The name of a function, or of a layer's activation function, else of the layer's class; in lower case."""
     function = getattr(function, "activation", function)
     return getattr(function, "__name__", type(function).__name__).lower()
 

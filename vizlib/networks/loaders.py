@@ -1,6 +1,7 @@
 """Where networks come from: the embedded one, keras.applications, a Keras model, a `.keras` file of anyone."""
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -14,7 +15,13 @@ MAX_NAMES = 2**20  # bytes of class names; those of ImageNet have 20,000
 IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 
 
-def load_network(source="mini", preprocess=None, classes=None, size=None, dtype="float32"):
+def load_network(
+    source: str | os.PathLike | keras.Model = "mini",
+    preprocess: Callable | None = None,
+    classes: Sequence[str] | None = None,
+    size: int | None = None,
+    dtype: str = "float32",
+) -> Network:
     """Open a network for visualisation.
 
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16", VGG16 of Simonyan &
@@ -37,7 +44,7 @@ def load_network(source="mini", preprocess=None, classes=None, size=None, dtype=
     return Network(source, preprocess, classes or (), size, dtype)
 
 
-def imagenet_classes():
+def imagenet_classes() -> list[str]:
     """The names of ImageNet's 1,000 classes, in the order of the scores of all models of keras.applications."""
     return [line.split()[1] for line in IMAGENET.read_text("utf-8").splitlines()]
 

@@ -6,14 +6,15 @@ from math import inf
 import keras
 from keras import layers
 
-from vizlib.networks.graph import PRE, calls, function_name
+from vizlib.networks.graph import PRE, Graph, calls, function_name
+from vizlib.networks.network import Network
 
 COLUMNS = ("layer", "kind", "output", "receptive field, px", "stride, px", "parameters")
 HEAD = "".join(f"<th>{column}</th>" for column in COLUMNS)
 LOCAL = (layers.ZeroPadding2D, layers.Cropping2D)  # change the size and still look at one position
 
 
-def summary(net):
+def summary(net: Network) -> str:
     """An HTML table of a `Network`: of each layer its kind, output, receptive field, stride and parameters.
 
     The receptive field is the side, in pixels, of the square of the image that a position of the layer can depend on,
@@ -54,7 +55,7 @@ def _scores(net, graph):
     return f"The {graph.scores.shape[-1]:,} class scores{classes} are what {name} computes{before}."
 
 
-def receptive_fields(images, graph):
+def receptive_fields(images: keras.KerasTensor, graph: Graph) -> dict[str, tuple[float, float]]:
     """{NAME: (receptive field, stride)} of the layers of a `Graph`, in pixels; inf for all of the image."""
     model = keras.Model(images, list(graph.tensors.values()))
     fields = {id(images): (1, 1)}

@@ -1,5 +1,6 @@
 """Which of the parts found in a picture make complete objects: arrangements like those of PartWorld's own scenes."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class Fit(NamedTuple):
 
 
 @lru_cache
-def arrangements():
+def arrangements() -> list[Arrangement]:
     """Arrangements of each class, those of more parts first."""
     examples = []
     for scene in (scene for name in partworld.CLASSES for scene in partworld.scenes(name, EXAMPLES, SEED)):
@@ -50,7 +51,7 @@ def _needed():
     return np.stack([np.bincount(example.kinds, minlength=len(partworld.PARTS)) for example in arrangements()])
 
 
-def complete_objects(parts):
+def complete_objects(parts: Sequence[tuple]) -> tuple[list[tuple[str, list[int]]], list[int]]:
     """The complete objects that the parts of one picture make, and the parts that are left over.
 
     An object is complete when a similarity transform (small turn, moderate zoom) takes every part of some

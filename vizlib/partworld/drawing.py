@@ -9,7 +9,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+Colour = tuple[float, float, float]  # red, green and blue in [0, 255]
 SIDE = 64
 SUPERSAMPLING = 4  # each pixel is the mean of 4 x 4 samples
 ROUNDING = 0.3  # pixels; how much farther than asked a shape reaches, because Pillow rounds to samples
@@ -20,7 +22,7 @@ class Shape(NamedTuple):
     """A filled polygon, or an open stroke where `width` is above 0 (in the units of `points`)."""
 
     points: np.ndarray
-    colour: tuple
+    colour: Colour
     tones: int = 1  # nested lighter copies that make the soft shading
     outline: float = 0.9  # pixels
     width: float = 0.0
@@ -30,26 +32,26 @@ class Piece(NamedTuple):
     """Shapes that belong together; `kind` names the part they make, None for what is no named part."""
 
     kind: str | None
-    shapes: list
+    shapes: list[Shape]
 
 
-def flat(points, colour):
+def flat(points: np.ndarray, colour: Colour) -> Shape:
     """A filled polygon without outline or shading."""
     return Shape(points, colour, outline=0)
 
 
-def line(points, colour, width):
+def line(points: ArrayLike, colour: Colour, width: float) -> Shape:
     """A stroke without outline through `points`."""
     return Shape(np.asarray(points, float), colour, outline=0, width=width)
 
 
-def ellipse(x, y, rx, ry=None, angle=0.0):
+def ellipse(x: float, y: float, rx: float, ry: float | None = None, angle: float = 0.0) -> np.ndarray:
     """Points of an ellipse with centre (x, y), radii rx and ry, turned by `angle` radians; (28, 2)."""
     points = _circle() * (rx, rx if ry is None else ry)
     return (points @ _rotation(angle) if angle else points) + (x, y)
 
 
-def box(left, top, right, bottom, radius=0.0):
+def box(left: float, top: float, right: float, bottom: float, radius: float = 0.0) -> np.ndarray:
     """Points of an upright box with rounded corners."""
     if not radius:
         return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
@@ -59,19 +61,19 @@ def box(left, top, right, bottom, radius=0.0):
     return (quarters.reshape(4, 7, 2) * radius + centres[:, None]).reshape(-1, 2)
 
 
-def smooth(points):
+def smooth(points: ArrayLike) -> np.ndarray:
     """A closed Catmull-Rom curve through `points` (k, 2); (6 k, 2)."""
     return _spline(len(points)) @ np.asarray(points, float)
 
 
-def smooth_open(points):
+def smooth_open(points: ArrayLike) -> np.ndarray:
     """An open Catmull-Rom curve from the first to the last of `points` (k, 2); (6 k - 5, 2)."""
     points = np.asarray(points, float)
     ends = 2 * points[[0, -1]] - points[[1, -2]]
     return (_spline(len(points) + 2) @ np.vstack([ends[:1], points, ends[1:]]))[6:-11]
 
 
-def place(pieces, scale=1.0, angle=0.0, shift=(0.0, 0.0)):
+def place(pieces: list[Piece], scale: float = 1.0, angle: float = 0.0, shift: ArrayLike = (0.0, 0.0)) -> list[Piece]:
     """The pieces scaled, turned by `angle` radians, then moved by `shift` (x, y)."""
     points = np.concatenate([shape.points for piece in pieces for shape in piece.shapes])
     points = points @ (scale * _rotation(angle)) + shift
@@ -86,7 +88,7 @@ def place(pieces, scale=1.0, angle=0.0, shift=(0.0, 0.0)):
     return placed
 
 
-def boxes(pieces):
+def boxes(pieces: list[Piece]) -> np.ndarray:
     """The bounding box (top, left, bottom, right) of each drawn piece, outlines included; float (n, 4)."""
     shapes = [shape for piece in pieces for shape in piece.shapes]
     points = np.concatenate([shape.points for shape in shapes])[:, ::-1]
@@ -98,7 +100,7 @@ def boxes(pieces):
     return np.hstack([low, high])
 
 
-def render(background, pieces, light):
+def render(background: np.ndarray, pieces: list[Piece], light: np.ndarray) -> np.ndarray:
     """Draw pieces, in pixel coordinates, over a background.
 
     background : uint8 (64, 64, 3)
@@ -116,7 +118,7 @@ def render(background, pieces, light):
     return np.asarray(image.reduce(SUPERSAMPLING))
 
 
-def mix(colour, other, amount):
+def mix(colour: Colour, other: Colour, amount: float) -> Colour:
     """`colour` moved towards `other` by `amount` in [0, 1]; a tuple of three floats in [0, 255]."""
     (r, g, b), (x, y, z) = colour, other
     return r + amount * (x - r), g + amount * (y - g), b + amount * (z - b)

@@ -2,12 +2,16 @@
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
 
 HERE = Path(__file__).resolve().parents[1]
 DATA = HERE / "data" if (HERE / "data").is_dir() else HERE.parent / "data"  # installed, or a checkout
 
 
-def embedded_file(name):
+def embedded_file(name: str) -> Path:
     """The path of a file in `data/` whose SHA-256 is the one in `data/SHA256SUMS`.
 
     Raises FileNotFoundError where it or the list of hashes is missing, ValueError where its hash is wrong or not
@@ -24,7 +28,7 @@ def embedded_file(name):
     return path
 
 
-def load_judge(name):
+def load_judge(name: str) -> "keras.Model":
     """An embedded judge, a Keras model that takes RGB in [0, 1], (n, 64, 64, 3).
 
     "classifier" answers scores (n, classes) before the softmax and has a layer "embedding" (n, 96); "parts" answers

@@ -1,12 +1,17 @@
 """The parts that are seen in pictures, found by the embedded judge of parts."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vizlib._arrays import as_images
 from vizlib.partworld.embedded import load_judge
-from vizlib.partworld.world import PARTS
+from vizlib.partworld.world import PARTS, Part
+
+if TYPE_CHECKING:
+    import keras
 
 SURE = 0.4  # confidence from which on a part counts as found
 CELL = 2  # pixels of a side of a heat map's cell
@@ -21,14 +26,14 @@ class FoundPart(NamedTuple):
     confidence: float
 
 
-def find_parts(images, judge=None):
+def find_parts(images: np.ndarray, judge: "keras.Model | None" = None) -> list[list[FoundPart]]:
     """The parts that the judge sees: local maxima of its heat maps, a list of `FoundPart`s for each image.
 
-    images: (n, 64, 64, 3), as `as_images` takes them. judge: the model; None loads the embedded one.
+    images: (n, 64, 64, 3), as `as_images` takes them. judge: the model; None for the embedded one.
     """
     from scipy.ndimage import maximum_filter
 
-    heat = (judge or load_judge("parts")).predict(as_images(images), batch_size=64, verbose=0)
+    heat = (judge or _embedded_judge()).predict(as_images(images), batch_size=64, verbose=0)
     peaks = (heat == maximum_filter(heat, (1, 3, 3, 1))) & (heat >= SURE)
     found = [[] for _ in heat]
     for n, row, column, kind in zip(*np.nonzero(peaks), strict=True):
@@ -37,7 +42,12 @@ def find_parts(images, judge=None):
     return found
 
 
-def matches(found, truth):
+@lru_cache(maxsize=1)
+def _embedded_judge():
+    return load_judge("parts")
+
+
+def matches(found: Sequence[FoundPart], truth: Sequence[Part]) -> list[tuple[int, int]]:
     """Pairs (index in found, index in truth) of parts of one kind that lie together, each part in one pair at most.
 
     found: `FoundPart`s. truth: `partworld.Part`s. Together is at most 3 pixels, or half of the box's longer side.

@@ -17,7 +17,7 @@ HEARTS = [(255, 205, 60), (150, 90, 45), (250, 235, 150)]
 DARK = (60, 45, 50)
 
 
-def face(rng):
+def face(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     skin, hair, iris = pick(rng, SKINS), pick(rng, HAIRS), hue(u(0.05, 0.6), 0.6, 0.6)
     wide, hair_end, gaze, apart = u(0.62, 0.7), u(-0.1, 0.75), u(-0.06, 0.04), u(0.26, 0.31)
@@ -38,7 +38,7 @@ def face(rng):
             part.mouth(0, 0.5, u(0.42, 0.6), u(0, 0.14))]
 
 
-def cat(rng):
+def cat(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     coat, iris = pick(rng, COATS), hue(u(0.12, 0.45), 0.75, 0.85)
     pale, dark = mix(coat, WHITE, 0.55), mix(coat, INK, 0.5)
@@ -60,7 +60,7 @@ def cat(rng):
             part.mouth(x, 0, 0.26, u(0, 0.04))]
 
 
-def fish(rng):
+def fish(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     h = u(0, 1)
     scales, trim = hue(h, u(0.65, 0.9), 0.95), hue(h + u(0.08, 0.5), 0.75, 0.95)
@@ -81,7 +81,7 @@ def fish(rng):
             part.mouth(-0.74, 0.14, 0.24, u(0, 0.08))]
 
 
-def bird(rng):
+def bird(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     h = u(0, 1)
     coat, pale = hue(h, u(0.6, 0.85), u(0.75, 0.95)), hue(h + u(-0.12, 0.12), 0.2, 1)
@@ -104,7 +104,7 @@ def bird(rng):
             part.eye(0.44, -0.54, 0.155, hue(u(0, 1), 0.5, 0.45))]
 
 
-def butterfly(rng):
+def butterfly(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     h = u(0, 1)
     colour, inner = hue(h, u(0.65, 0.9), u(0.8, 1)), hue(h + u(0.08, 0.3), u(0.4, 0.7), 1)
@@ -121,7 +121,7 @@ def butterfly(rng):
             piece(*feelers, blob(body, (95, 70, 65), 2), Shape(ellipse(0, -0.42, 0.12), (95, 70, 65), 2))]
 
 
-def flower(rng):
+def flower(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     green, colour = hue(u(0.27, 0.38), u(0.6, 0.8), u(0.5, 0.7)), hue(u(0.72, 1.1), u(0.45, 0.85), u(0.9, 1))
     heart, n, turn, bend, y = pick(rng, HEARTS), rng.integers(5, 8), u(0, 2 * np.pi), u(-0.14, 0.14), -0.36
@@ -136,7 +136,7 @@ def flower(rng):
             piece(Shape(ellipse(0, y, 0.2), heart, 3), *seeds)]
 
 
-def tree(rng):
+def tree(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     green, bark = hue(u(0.2, 0.4), u(0.5, 0.8), u(0.45, 0.75)), hue(u(0.04, 0.09), 0.55, u(0.4, 0.6))
     ripe, fresh = hue(pick(rng, [0, 0.03, 0.08, 0.13, 0.93]), 0.85, 0.95), mix(green, (215, 240, 90), 0.5)

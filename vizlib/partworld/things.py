@@ -15,7 +15,7 @@ CLOTHS = [WHITE, CREAM, (255, 225, 140), (250, 190, 180)]
 LAMP, BRASS = (255, 238, 145), (250, 205, 80)
 
 
-def house(rng):
+def house(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     wall, tiles = hue(u(0, 1), u(0.1, 0.5), u(0.85, 1)), hue(pick(rng, TILES), 0.7, 0.75)
     wood, brick = hue(u(0, 1), 0.65, 0.65), (190, 95, 75)
@@ -31,7 +31,7 @@ def house(rng):
             part.window(box(x - 0.14, -0.09, x + 0.14, 0.19))]
 
 
-def car(rng):
+def car(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     paint, r = hue(u(0, 1), u(0.65, 0.9), u(0.75, 0.95)), u(0.22, 0.26)
     top, back, bonnet = u(-0.62, -0.5), u(-0.7, -0.58), u(0.3, 0.42)
@@ -48,7 +48,7 @@ def car(rng):
             *[part.wheel(x, 0.44, r, STEEL) for x in (-0.54, 0.54)]]
 
 
-def train(rng):
+def train(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     paint, trim = hue(u(0, 1), u(0.6, 0.85), u(0.6, 0.85)), hue(u(0, 1), 0.7, 0.8)
     top, r, puff, iron = u(-0.58, -0.44), u(0.2, 0.23), u(0.16, 0.22), (78, 73, 88)
@@ -67,7 +67,7 @@ def train(rng):
             *[part.wheel(x, 0.6, r, BRASS) for x in (-0.42, 0.08, 0.6)]]
 
 
-def boat(rng):
+def boat(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     paint, cloth = hue(u(0, 1), u(0.6, 0.85), u(0.6, 0.9)), pick(rng, CLOTHS)
     stripe, sea = hue(u(0, 1), 0.7, 0.85), hue(u(0.52, 0.62), u(0.45, 0.7), u(0.65, 0.85))
@@ -85,7 +85,7 @@ def boat(rng):
                   line(waves, mix(sea, WHITE, 0.6), 0.05))]
 
 
-def clock(rng):
+def clock(rng: np.random.Generator) -> list[Piece]:
     u = rng.uniform
     case, metal = hue(u(0, 1), u(0.6, 0.85), u(0.7, 0.95)), hue(u(0.1, 0.15), 0.65, 0.95)
     dial, dark, y = mix(WHITE, hue(u(0, 1), 0.3, 1), u(0, 0.5)), (45, 38, 55), 0.12

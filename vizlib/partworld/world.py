@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vizlib.partworld.drawing import SIDE, boxes, place, render
+from vizlib.partworld.drawing import SIDE, Piece, boxes, place, render
 from vizlib.partworld.living import bird, butterfly, cat, face, fish, flower, tree
 from vizlib.partworld.parts import hue, pick
 from vizlib.partworld.things import boat, car, clock, house, train
@@ -44,7 +44,7 @@ class Part(NamedTuple):
     """
 
     kind: str
-    box: tuple
+    box: tuple[int, int, int, int]
     stray: bool
 
 
@@ -53,10 +53,10 @@ class Scene(NamedTuple):
 
     image: np.ndarray
     label: str
-    parts: tuple
+    parts: tuple[Part, ...]
 
 
-def draw_scene(class_name, seed, index):
+def draw_scene(class_name: str, seed: int, index: int) -> Scene:
     """Draw scene `index` of a class; the same class, seed and index give the same scene.
 
     Returns a `Scene`. Raises ValueError if the class is unknown or if seed or index is negative.
@@ -69,12 +69,12 @@ def draw_scene(class_name, seed, index):
     return Scene(image, class_name, _parts(pieces, False) + _parts(strays, True))
 
 
-def scenes(class_name, n, seed=0):
+def scenes(class_name: str, n: int, seed: int = 0) -> list[Scene]:
     """The first n scenes of a class under a seed, as a list; scene i does not depend on n."""
     return [draw_scene(class_name, seed, index) for index in range(n)]
 
 
-def draw(class_name, n, seed=0):
+def draw(class_name: str, n: int, seed: int = 0) -> np.ndarray:
     """The images of `scenes`, float32 (n, 64, 64, 3) in [0, 1]."""
     images = np.empty((n, SIDE, SIDE, 3), np.float32)
     for index in range(n):
@@ -83,7 +83,7 @@ def draw(class_name, n, seed=0):
     return images
 
 
-def compose(class_name, rng):
+def compose(class_name: str, rng: np.random.Generator) -> tuple[np.ndarray, list[Piece], list[Piece], np.ndarray]:
     """A scene before it is drawn: background, pieces of the object, stray pieces (in pixels) and light."""
     angle, strength = rng.uniform(-2.6, -0.5), rng.uniform(0.3, 0.7)
     light = strength * np.array([np.cos(angle), np.sin(angle)])

@@ -1,0 +1,33 @@
+"""The public names, for type checkers and editors: they do not see what `__getattr__` imports."""
+
+from vizlib import partworld as partworld
+from vizlib import plots as plots
+from vizlib import realism as realism
+from vizlib import statistics as statistics
+from vizlib.attribution import saliency as saliency
+from vizlib.explorer import check_parameters as check_parameters
+from vizlib.explorer import explore as explore
+from vizlib.images import load_images as load_images
+from vizlib.networks import Network as Network
+from vizlib.networks import convert_vgg16 as convert_vgg16
+from vizlib.networks import load_network as load_network
+from vizlib.realism import sweep as sweep
+from vizlib.statistics import BootstrapMix as BootstrapMix
+from vizlib.statistics import ImageStatistics as ImageStatistics
+from vizlib.statistics import LocalGaussian as LocalGaussian
+from vizlib.statistics import PCAGaussian as PCAGaussian
+from vizlib.statistics import QuiltedGaussian as QuiltedGaussian
+from vizlib.store import StatsStore as StatsStore
+from vizlib.store import collect as collect
+from vizlib.synthesis import chain as chain
+from vizlib.synthesis import maco as maco
+from vizlib.synthesis import olah as olah
+from vizlib.synthesis import recipe as recipe
+from vizlib.synthesis import reconstruct as reconstruct
+from vizlib.synthesis import rerun as rerun
+from vizlib.synthesis import simonyan as simonyan
+from vizlib.synthesis import suppress as suppress
+from vizlib.synthesis import terms as terms
+from vizlib.synthesis import walk as walk
+
+__version__: str
