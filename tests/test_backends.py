@@ -13,18 +13,19 @@ import sys
 import numpy as np, vizlib as viz
 net = viz.load_network("mini")
 images = viz.load_images("partworld", "fish", 40, seed=4)
-with viz.StatsStore(sys.argv[1] + ".h5") as store:
-    viz.collect(net, images, "fish", ["block2_conv2", "block4_conv1"], store, progress=False)
-    pca, moments, image = (store.model("fish", *x) for x in (
-        ("block4_conv1", "PCAGaussian"), ("block2_conv2", "Moments"), ("image",)))
+store = viz.StatsStore(sys.argv[1], net)
+viz.collect(store, images, "fish", ["block2_conv2", "block4_conv1"], progress=False)
+snapshots, moments, image = (store.model("fish", *x) for x in (
+    ("block4_conv1", "PCAGaussian"), ("block2_conv2", "Moments"), ("image",)))
 targets = net.activations(images[:2], ["block2_conv2"])["block2_conv2"]
 made = viz.reconstruct(net, targets, "block2_conv2", image, steps=50, progress=False)
 known = {f"image {name} {key}": values[name] for key, values in (("mean", image.mean_), ("std", image.std_))
          for name in values}
 guided = {f"saliency {rule}": viz.saliency(net, images[:4], "block4_conv1", 3, rule)
           for rule in ("gradient", "guided", "deconvnet")}
-np.savez(sys.argv[1], targets=targets, scores=net.scores(images), mean=pca.mean_, spectrum=pca.explained_variance_,
-         coordinates=pca.coordinates_, variance=moments.variance_, covariance=moments.channel_covariance_,
+np.savez(sys.argv[1] + ".npz", targets=targets, scores=net.scores(images), mean=snapshots.mean_,
+         spectrum=snapshots.explained_variance_,
+         coordinates=snapshots.coordinates_, variance=moments.variance_, covariance=moments.channel_covariance_,
          loss=sum(made.history.values()), images=made.images, **known, **guided)
 """
 

@@ -207,7 +207,7 @@ def test_save_carries_the_recipe(panel, folder, mini):
     output = folder.parent / "output"
     path, = output.glob("house-block2_conv2-reconstruct-1.png")
     assert np.array_equal(np.asarray(Image.open(path), "float32"), shown)
-    (statistics,) = output.glob("statistics-*.h5")
+    (statistics,) = output.glob("statistics-*")
     again = viz.rerun(path, mini, statistics, progress=False)
     again.save(output / "again.png")
     assert np.array_equal(np.asarray(Image.open(output / "again.png")), np.asarray(Image.open(path)))

@@ -52,7 +52,7 @@ def test_every_public_name_has_its_docstring_and_no_private_file_a_page(docs, tm
         assert first in " ".join(found[name].split()), name
     found = Docstrings((tmp_path / "vizlib" / "statistics.html").read_text("utf-8")).found
     assert set(vizlib.statistics.__all__) < set(found)
-    assert "n ≥ 2" in found["PCA.fit"] and "PCA._project" not in found
+    assert "n ≥ 2" in found["Snapshots.fit"] and "Snapshots._project" not in found
 
 
 @pytest.mark.parametrize(

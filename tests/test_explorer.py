@@ -89,10 +89,10 @@ def test_the_panel_shows_what_the_functions_return(panel, net):
     np.testing.assert_allclose(panel.result.real, real[:2], atol=1e-6)
     expected = viz.saliency(net, panel.result.real, "scores", "face", rule="guided")
     np.testing.assert_array_equal(panel.result.saliency, expected)
-    with viz.StatsStore(panel.path, "r") as store:
-        targets = store.model("face", "conv2").sample(2, seed=0)
-        statistics = store.model("face", "image")
-        again = compare_class(net, store, "face", "conv2", n=2, steps=5, prior_weight=2.0)
+    store = viz.StatsStore(panel.path, net)
+    targets = store.model("face", "conv2").sample(2, seed=0)
+    statistics = store.model("face", "image")
+    again = compare_class(store, "face", "conv2", n=2, steps=5, prior_weight=2.0)
     expected = viz.reconstruct(net, targets, "conv2", statistics, 2.0, steps=5, progress=False).images
     np.testing.assert_array_equal(panel.result.made.images, expected)
     np.testing.assert_array_equal(again.made.images, expected)
@@ -139,9 +139,9 @@ def test_a_stop_in_the_last_stage_keeps_what_was_reached(panel, net):
                 shown.append(np.clip(images, 0, 1))
             return stage == "made" and done >= until
 
-        with viz.StatsStore(panel.path, "r") as store:
-            made = compare_class(net, store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch).made
-            target = store.model("face", "conv2").sample(2)
+        store = viz.StatsStore(panel.path, net)
+        made = compare_class(store, "face", "conv2", n=2, steps=60, prior_weight=0, watch=watch).made
+        target = store.model("face", "conv2").sample(2)
         assert all(any((image == then[i]).all() for then in shown) for i, image in enumerate(made.images))
         return len(shown), np.sum((net.activations(made.images, ["conv2"])["conv2"] - target) ** 2)
 
@@ -216,8 +216,8 @@ def test_sliders_move_along_components(panel, net):
     parts = panel._components
     parts.sliders[1].value = 2.0
     panel.wait()
-    with viz.StatsStore(panel.path, "r") as store:
-        model, statistics = store.model("face", "conv2", "PCAGaussian"), store.model("face", "image")
+    store = viz.StatsStore(panel.path, net)
+    model, statistics = store.model("face", "conv2", "PCAGaussian"), store.model("face", "image")
     places = np.zeros((1, 5))
     places[0, 1] = 2 * np.sqrt(model.explained_variance_[1])
     targets = model.inverse_transform(places)
@@ -238,9 +238,8 @@ def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypa
     monkeypatch.setattr("vizlib.explorer.panel.REFRESH", 0)
     at(panel, "statistics", panel.stop, done=80)  # 32 of 40 images
     assert run(panel).startswith("Stopped while collecting") and panel.result is None
-    with viz.StatsStore(panel.path) as store:
-        assert "conv2" not in store.collected("face")
-    assert len(list(panel.path.parent.glob("*.face.partial/conv2/*.block"))) == 1  # of two blocks
+    assert "conv2" not in viz.StatsStore(panel.path).layers("face")
+    assert len(list(panel.path.glob("face/spool.part/conv2/*.block"))) == 1  # of two blocks
     assert run(panel).startswith("Done in") and panel.result.made is not None
 
 
@@ -308,8 +307,8 @@ def test_a_source_of_other_classes_is_refused(tiny_cnn, tmp_path):
 
 
 def test_compare_class_needs_statistics(net, tmp_path):
-    with viz.StatsStore(tmp_path / "s.h5") as store:
-        with pytest.raises(ValueError, match="received 'face'"):
-            compare_class(net, store, "face", "conv2")
-        with pytest.raises(ValueError, match="expected a method out of samples, .*; received 'magic'"):
-            compare_class(net, store, "face", "conv2", method="magic")
+    store = viz.StatsStore(tmp_path / "stats", net)
+    with pytest.raises(ValueError, match="received 'face'"):
+        compare_class(store, "face", "conv2")
+    with pytest.raises(ValueError, match="expected a method out of samples, .*; received 'magic'"):
+        compare_class(store, "face", "conv2", method="magic")

@@ -11,11 +11,9 @@ from vizlib.synthesis.methods import find_outliers
 
 @pytest.fixture(scope="module")
 def store(mini, tmp_path_factory):
-    with viz.StatsStore(tmp_path_factory.mktemp("stats") / "stats.h5") as store:
-        for name in ("cat", "house"):
-            images = viz.load_images("partworld", name, 60, seed=0)
-            viz.collect(mini, images, name, ["block2_conv2", "block3_conv3"], store, progress=False)
-        yield store
+    store = viz.StatsStore(tmp_path_factory.mktemp("stats") / "stats", mini)
+    viz.collect(store, "partworld", ["cat", "house"], ["block2_conv2", "block3_conv3"], n=60, progress=False)
+    return store
 
 
 def test_inversion_finds_the_image_behind_the_activations(mini):
@@ -77,7 +75,7 @@ def test_targets_at_two_layers_are_both_met(mini):
 
 @pytest.fixture(scope="module")
 def suppressed(mini, store):
-    return viz.suppress(mini, "cat", store, n=2, steps=60, progress=False)
+    return viz.suppress(store, "cat", n=2, steps=60, progress=False)
 
 
 def test_suppress_makes_outliers_as_rare_as_in_held_out_images(mini, store, suppressed):
@@ -102,7 +100,7 @@ def test_suppressed_images_are_still_of_the_class(mini, suppressed):
 
 
 def test_suppress_is_the_same_again_to_the_bit(mini, store, suppressed):
-    again = viz.suppress(mini, "cat", store, n=2, steps=60, progress=False)
+    again = viz.suppress(store, "cat", n=2, steps=60, progress=False)
     np.testing.assert_array_equal(again.images, suppressed.images)
     np.testing.assert_array_equal(again.before, suppressed.before)
 
@@ -114,14 +112,16 @@ def test_layers_are_drawn_to_belong_together(mini, store):
     assert list(drawn) == layers
     upper, lower = (store.model("cat", layer) for layer in layers)
     np.testing.assert_array_equal(drawn["block3_conv3"], upper.sample(2, 3))
-    upper.rectify = False
-    below = QuiltedPair(lower, upper).below(upper.sample(2, 3))
+    values, mixtures = upper.draw(2, 3)
+    below, shares = QuiltedPair(lower, upper).below(values, [mixture.images for mixture in mixtures])
     np.testing.assert_array_equal(drawn["block2_conv2"], np.maximum(below, 0))
+    for mixture, share in zip(drawn.mixtures["block2_conv2"], shares, strict=True):
+        np.testing.assert_array_equal(mixture.weights, share.weights)
 
 
 def test_a_chain_shows_each_layer_inverted(mini, store):
     runs = [
-        viz.chain(mini, "house", store, ["block2_conv2", "block3_conv3"], 2, 40, seed, progress=False)
+        viz.chain(store, "house", ["block2_conv2", "block3_conv3"], 2, 40, seed, progress=False)
         for seed in (1, 1, 2)
     ]
     chain = runs[0]
@@ -134,13 +134,13 @@ def test_a_chain_shows_each_layer_inverted(mini, store):
 
 
 def test_a_walk_goes_from_one_side_of_the_mean_to_the_other(mini, store):
-    result = viz.walk(mini, "cat", store, "block2_conv2", component=1, n=3, steps=60, progress=False)
+    result = viz.walk(store, "cat", "block2_conv2", component=1, n=3, steps=60, progress=False)
     model = store.model("cat", "block2_conv2", "PCAGaussian")
     before = mini.features(("block2_conv2:pre",)).predict(result.images, verbose=0)["block2_conv2:pre"]
     places = model.transform(before)[:, 1] / np.sqrt(model.explained_variance_[1])
     assert places[0] < -0.7 < 0.7 < places[2] and abs(places[1]) < 0.5
     with pytest.raises(ValueError, match="component from 0 to 58; received 59"):
-        viz.walk(mini, "cat", store, "block2_conv2", component=59)
+        viz.walk(store, "cat", "block2_conv2", component=59)
 
 
 def test_facets_are_told_apart(mini, store):

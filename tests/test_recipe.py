@@ -19,10 +19,9 @@ def net(tiny_cnn):
 
 @pytest.fixture
 def store(net, tmp_path):
-    with viz.StatsStore(tmp_path / "stats.h5") as store:
-        images = viz.load_images("partworld", "cat", 24, size=6)
-        viz.collect(net, images, "cat", ["conv1", LAYER], store, progress=False)
-    return viz.StatsStore(tmp_path / "stats.h5", "r")
+    store = viz.StatsStore(tmp_path / "stats", net)
+    viz.collect(store, viz.load_images("partworld", "cat", 24, size=6), "cat", ["conv1", LAYER], progress=False)
+    return store
 
 
 def reconstructed(net, store, **options):
@@ -38,9 +37,9 @@ def methods(net, store):
         "olah": viz.olah(net, "fish", **rest),
         "maco": viz.maco(net, (LAYER, 1), store.activations("cat", "image"), **rest),
         "reconstruct": reconstructed(net, store),
-        "suppress": viz.suppress(net, "cat", store, **rest),
-        "chain": viz.chain(net, "cat", store, [LAYER, "conv1"], temperature=0.7, **rest),
-        "walk": viz.walk(net, "cat", store, LAYER, component=1, **rest),
+        "suppress": viz.suppress(store, "cat", **rest),
+        "chain": viz.chain(store, "cat", [LAYER, "conv1"], temperature=0.7, **rest),
+        "walk": viz.walk(store, "cat", LAYER, component=1, **rest),
     }
 
 
@@ -90,9 +89,9 @@ def test_what_was_stopped_is_stopped_again(net, store, method):
     if method == "reconstruct":
         result = reconstructed(net, store, callback=stop)
     elif method == "suppress":
-        result = viz.suppress(net, "cat", store, callback=stop, **rest)
+        result = viz.suppress(store, "cat", callback=stop, **rest)
     else:
-        result = viz.chain(net, "cat", store, [LAYER, "conv1"], callback=stop, **rest)
+        result = viz.chain(store, "cat", [LAYER, "conv1"], callback=stop, **rest)
     assert result.provenance["stopped"] == 4
     again = viz.rerun(result.provenance, net, store, progress=False)
     np.testing.assert_array_equal(again.images, result.images)
@@ -111,7 +110,7 @@ def test_an_interrupt_counts_as_a_stop(net, store):
 
 
 def test_what_a_method_chose_is_recorded(net, store):
-    assert viz.suppress(net, "cat", store, n=1, steps=4, progress=False).provenance["arguments"]["layers"] == [
+    assert viz.suppress(store, "cat", n=1, steps=4, progress=False).provenance["arguments"]["layers"] == [
         "conv1", LAYER,
     ]  # fmt: skip
 
@@ -120,19 +119,19 @@ def test_another_network_or_other_statistics_are_refused_with_what_differs(net, 
     made = reconstructed(net, store).provenance
     with pytest.raises(ValueError, match="expected the network of the recipe, with image_size 6 and preprocessing"):
         viz.rerun(made)
-    weights = tiny_cnn.get_weights()
+    weights, own = tiny_cnn.get_weights(), net.identity["weights"]
     tiny_cnn.set_weights([2 * w for w in weights])
     other = viz.load_network(tiny_cnn, classes=["face", "cat", "fish"])
-    with pytest.raises(ValueError, match=f"with weights {net.identity['weights'][:12]}; received"):
+    with pytest.raises(ValueError, match=f"with weights {own[:12]}; received"):
         viz.rerun(made, other, store)
     tiny_cnn.set_weights(weights)
     with pytest.raises(ValueError, match="expected store="):
         viz.rerun(made, net)
-    with viz.StatsStore(tmp_path / "other.h5") as less:
-        viz.collect(net, viz.load_images("partworld", "cat", 23, size=6), "cat", [LAYER], less, progress=False)
-        mine = store.entries("cat")[LAYER][:12]
-        with pytest.raises(ValueError, match=f"statistics of cat of the recipe, with {LAYER} {mine}; received"):
-            viz.rerun(made, net, less)
+    less = viz.StatsStore(tmp_path / "other", net)
+    viz.collect(less, viz.load_images("partworld", "cat", 23, size=6), "cat", [LAYER], progress=False)
+    mine = store.entries("cat")[LAYER][:12]
+    with pytest.raises(ValueError, match=f"statistics of cat of the recipe, with {LAYER} {mine}; received"):
+        viz.rerun(made, net, less)
 
 
 def test_arrays_of_the_callers_own_are_asked_for_and_compared(net, store):

@@ -40,11 +40,11 @@ def test_a_unit_that_never_varies_says_nothing():
 def test_shallow_layers_give_the_picture_back(mini, tmp_path):
     images, fresh = (viz.load_images("partworld", "clock", n, seed=s) for n, s in ((24, 0), (6, 1)))
     layers = ["block1_conv2", "block5_conv3", "fc2"]
-    with viz.StatsStore(tmp_path / "stats.h5") as store:
-        viz.collect(mini, images, "clock", layers, store, progress=False)
-        answers = sweep(mini, store, "clock", layers, fresh, n=2, steps=40)
-        with pytest.raises(ValueError, match="at least 7 fresh images; received 6"):
-            sweep(mini, store, "clock", layers, fresh, n=7)
+    store = viz.StatsStore(tmp_path / "stats", mini)
+    viz.collect(store, images, "clock", layers, progress=False)
+    answers = sweep(store, "clock", layers, fresh, n=2, steps=40)
+    with pytest.raises(ValueError, match="at least 7 fresh images; received 6"):
+        sweep(store, "clock", layers, fresh, n=7)
     errors = [answers[layer].pixel_error for layer in layers]
     assert list(answers) == layers and errors[0] < 0.5 * errors[1] < errors[2]
     assert answers["block1_conv2"].copies and not answers["fc2"].copies  # of so few images

@@ -47,10 +47,10 @@ def test_photographs_are_found_again_within_200_steps(net, shared):
 
 def test_statistics_samples_and_images(net, shared, tmp_path):
     images = viz.load_images(shared / "photos" / "train", "orange", 100)
-    with viz.StatsStore(tmp_path / "stats.h5") as store:
-        viz.collect(net, images, "orange", [LAYER], store, progress=False)
-        model = store.model("orange", LAYER, "LocalGaussian")  # photographs are too unlike each other to be quilted
-        statistics = store.model("orange", "image")
+    store = viz.StatsStore(tmp_path / "stats", net)
+    viz.collect(store, images, "orange", [LAYER], progress=False)
+    model = store.model("orange", LAYER, "LocalGaussian")  # photographs are too unlike each other to be quilted
+    statistics = store.model("orange", "image")
     real = net.activations(images, [LAYER])[LAYER]
     targets = model.sample(3, seed=0)
     assert abs((targets == 0).mean() - (real == 0).mean()) < 0.05  # the ReLU's share of zeros

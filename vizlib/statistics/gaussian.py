@@ -35,7 +35,7 @@ class PCAGaussian(Sampler):
         self.n_components, self.shrinkage = n_components, shrinkage
 
     def fit(self, X):
-        for name in ("_folds", "_axes"):
+        for name in ("_folds", "axes_"):
             vars(self).pop(name, None)
         return super().fit(X)
 
@@ -44,8 +44,8 @@ class PCAGaussian(Sampler):
         return min(self.n_components or max(1, self.n_samples_seen_ // 5), len(self.explained_variance_))
 
     @cached_property
-    def _axes(self):
-        """The components in use, as arrays."""
+    def axes_(self) -> np.ndarray:
+        """The components in use, as arrays: float32 (n_components_, p)."""
         return self.components(self.n_components_)
 
     def _mixtures(self, n, rng, temperature):
@@ -139,7 +139,7 @@ class PCAGaussian(Sampler):
         """
         variances, noise = self._variances()
         signal = 1 - noise / variances
-        return self._axes, signal, noise, _own_share(self._axes, signal)
+        return self.axes_, signal, noise, _own_share(self.axes_, signal)
 
     def conditional_z_threshold(self, quantile: float) -> np.ndarray:
         """For each neuron the quantile in [0, 1] of |conditional_z| of held-out samples: float32 (*shape_).

@@ -158,15 +158,15 @@ def _is_kept(net: Network, shapes, keep_activations, layer):
 
 def _fit(store, class_name, spool, is_kept, description):
     """Fit the statistics of all layers in a spool, and write them in turn."""
-    net, readers = store.network, {layer: spool.reader(layer) for layer in spool.shapes}
+    rectified, readers = store.network.is_rectified, {layer: spool.reader(layer) for layer in spool.shapes}
     threads = ThreadPoolExecutor(FITS)
     with threadpool_limits(1, "blas"):  # threads of BLAS beside each other spend their time waiting
         try:
-            states = threads.map(_states, readers.values(), map(net.is_rectified, readers))
+            states = threads.map(_states, readers.values(), map(rectified, readers))
             fitted = zip(readers, states, strict=True)
             for layer, state in tqdm(fitted, description, len(readers), unit="layer", disable=not description):
                 kept = readers[layer] if is_kept(layer) else None
-                files.write_layer(store.path, class_name, store.stored_name(layer), state, net.is_rectified(layer), kept)
+                files.write_layer(store.path, class_name, store.stored_name(layer), state, rectified(layer), kept)
         finally:
             threads.shutdown(cancel_futures=True)
 

@@ -188,6 +188,9 @@ class Outliers(LayerTerm):
     model: PCAGaussian
     threshold: np.ndarray
 
+    def __post_init__(self):
+        self.model.axes_  # noqa: B018 (made now: the store cannot ask its network while a step is compiled)
+
     def z(self, activations: Tensor) -> Tensor:
         """The conditional scores of activations (n, *shape_): float32 (n, units)."""
         mean, axes, signal, deviation = self._constants
