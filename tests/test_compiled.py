@@ -9,6 +9,7 @@ from keras import ops
 
 import vizlib as viz
 from vizlib.backend import compiled
+from vizlib.partworld.finder import find_parts
 
 
 def ones(*shape, dtype="float32"):
@@ -68,4 +69,6 @@ def test_many_networks_layers_and_sizes_are_nothing_to_warn_of(said):
         for layer in ("conv", "out", "scores"):
             net.activations(images, [layer])
             viz.saliency(net, images, layer, 0)
+    for n in range(1, 7):
+        find_parts(np.zeros((n, 64, 64, 3), "float32"))
     assert not [record.getMessage() for record in said]
