@@ -55,3 +55,9 @@ def test_their_identities_are_the_same(oldest):
     nets = viz.load_network("mini"), *(viz.Network(load_judge(name)) for name in NETWORKS[1:])
     done = oldest("-c", IDENTITIES)
     assert done.stdout.split() == [net.fingerprint for net in nets], done.stderr
+
+
+def test_what_keras_keeps_private_is_touched_in_one_file():
+    private = r"_nodes_by_depth|_flatten_layers|_inbound_nodes|_outbound_nodes|_dtype_policy|_keras_history|_functional"
+    found = {path.name for path in (ROOT / "vizlib").rglob("*.py") if re.search(private, path.read_text())}
+    assert found == {"graph.py"}
