@@ -1,9 +1,11 @@
-"""What collecting costs: images a second against bare `predict`, memory, loading, bytes.
+"""What collecting costs: images a second against bare `predict`, memory, disk, and the first draw.
 
-    python -m benchmarks.collecting [mini | vgg16]    # whose memory: vgg16 up to block3_conv3, at 64 px, takes an hour
+    python -m benchmarks.collecting                    # the embedded network, 512 images of noise
+    python -m benchmarks.collecting SHARED [CLASS]     # VGG16's thirteen convolutions at 224 px, 300 photographs
 
-Rates are of one process in one run, in turns. "To disk" is the pass over the images alone, which is where the network
-works; the fit of moments and principal components comes on top.
+SHARED is a folder as `scripts/photographs.py` describes it, with `imagenet/photos/train` beside: the real weights and
+photographs, no part of the project. The figure of photographs, of these put through the model and inverted, and of
+samples goes into output/, which is no part of it either. Rates are medians of runs in turns, fits included.
 """
 
 import re
@@ -13,78 +15,139 @@ import tempfile
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import vizlib as viz
-from vizlib.networks.network import vgg_preprocess
-from vizlib.store.blocks import ActivationBlocks
-from vizlib.store.collecting import compute
 
-RUNS, IMAGES, MEMORY_AT = 5, 512, (500, 5000)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+RUNS, CLASS, SIZE = 3, "golden_retriever", 224
+LAYERS = ["block3_conv3", "block4_conv3", "block5_conv3"]
+MEMORY_AT = 500, 2000
 
 
 def convolutions(net):
     return [name for name in net.layers if "_conv" in name]
 
 
-def noise(net, n):
+def noise(net, n, seed=0):
     """Images that nothing can compress: uint8."""
-    return np.random.default_rng(0).integers(0, 256, (n, net.image_size, net.image_size, 3), "uint8")
-
-
-def rates(net, n=IMAGES):
-    """Seconds for n images and all convolution layers: bare predict, the pass to disk, collect; medians in turns."""
-    images, layers = noise(net, n), convolutions(net)
-    names = {layer: f"{layer}:pre" for layer in layers}
-    model = net.features(tuple(names.values()))
-
-    def predict():
-        model.predict(images / np.float32(255), batch_size=32, verbose=0)
-
-    def to_disk():
-        with tempfile.TemporaryDirectory() as folder:
-            compute(net, images, names, ActivationBlocks(Path(folder, "blocks"), {"n_images": n}))
-
-    def collect():
-        with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
-            viz.collect(net, images, "noise", layers, store, progress=False)
-
-    to_disk(), predict()  # to warm up
-    return np.median([[seconds(function) for function in (predict, to_disk, collect)] for _ in range(RUNS)], axis=0)
+    return np.random.default_rng(seed).integers(0, 256, (n, net.image_size, net.image_size, 3), "uint8")
 
 
 def network(source):
-    """The embedded network, or VGG16 of 64 px up to block3_conv3, with random weights as they cost the same."""
+    """The embedded network, or VGG16's convolutions from a folder."""
     if source == "mini":
         return viz.load_network(source)
-    whole = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
-    return viz.load_network(keras.Model(whole.inputs, whole.get_layer("block3_conv3").output), vgg_preprocess)
+    from photographs import vgg16
+
+    return vgg16(Path(source) / "vgg16", SIZE)
 
 
-def peak_memory(n, source):
-    """Peak resident memory, in MB, of a process that collects n images at all convolution layers."""
-    code = f"from benchmarks.collecting import collect_noise; collect_noise({n}, {source!r})"
+def rates(net, images, layers, predicted=None):
+    """Seconds an image of bare predict and of collecting; predict of fewer images, where memory would not hold all."""
+    model = net.features(tuple(f"{layer}:pre" for layer in layers))
+    shown = images[:predicted].astype("float32")
+
+    def predict():
+        model.predict(shown, verbose=0)
+
+    def collect():
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            viz.collect(viz.StatsStore(Path(folder, "stats"), net), images, "class", layers, progress=False)
+
+    collect(), predict()  # to warm up
+    spent = np.median([[seconds(predict), seconds(collect)] for _ in range(RUNS)], axis=0)
+    return spent / (len(shown), len(images))
+
+
+def print_rates(net, images, sets):
+    print(f"\n{len(images)} images, {net.image_size} px | bare predict, images/s | collect, images/s | ratio")
+    print("---|---|---|---")
+    for name, layers, predicted in sets:
+        bare, ours = rates(net, images, layers, predicted)
+        print(f"{name} | {1 / bare:.1f} | {1 / ours:.1f} | {bare / ours:.2f}", flush=True)
+
+
+def peak_memory(n, source, layers):
+    """Peak resident memory, in MB, of a process that collects n images beyond what it had with network and images."""
+    code = f"from benchmarks.collecting import collect_noise; collect_noise({n}, {source!r}, {layers!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+    return [int(x) for x in done.stdout.split()]
 
 
-def collect_noise(n, source):
-    """Collect n images, and print the peak of this process's resident memory in MB (Linux alone tells)."""
+def collect_noise(n, source, layers):
+    """Collect n images that come in batches; print resident memory before, with the network in use, and at most."""
     net = network(source)
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
-        viz.collect(net, noise(net, n), "noise", convolutions(net), store, progress=False)
-    status = Path("/proc/self/status").read_text()  # getrusage counts in the process that this one was started by
-    print(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024)
+    net.activations(noise(net, 4), layers)  # so that TensorFlow is there as a whole
+
+    def status(name):  # getrusage counts in the process that this one was started by; Linux alone tells
+        return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+
+    before, batches = status("VmRSS"), (noise(net, 20, i) for i in range(n // 20))
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        viz.collect(viz.StatsStore(Path(folder, "stats"), net), batches, "noise", layers, progress=False)
+    print(before, status("VmHWM"))
 
 
-def entries(net, n=IMAGES):
-    """(layer, bytes in the store, seconds to load its default model) of the convolution layers, for n images."""
-    with tempfile.TemporaryDirectory() as folder, viz.StatsStore(Path(folder, "stats.h5")) as store:
-        viz.collect(net, noise(net, n), "noise", layers := convolutions(net), store, progress=False)
-        sizes = store.to_dataframe().set_index("layer")["MB"] * 1e6
-        for layer in layers:
-            yield layer, sizes[layer], seconds(lambda layer=layer: store.model("noise", layer))
+def print_memory(source, layers):
+    print(f"\n{len(layers)} layers, images of noise | MB before | peak, MB | beyond\n---|---|---|---")
+    for n in MEMORY_AT:
+        before, peak = peak_memory(n, source, layers)
+        print(f"{n} | {before} | {peak} | {peak - before}", flush=True)
+
+
+def print_disk(net, store, class_name):
+    """What a class takes on disk, beside the images, 60 bytes a unit, n² × 8 bytes a layer and what is kept."""
+    table, n = store.to_dataframe().set_index("layer"), store.n_images(class_name)
+    allowed = n * net.image_size**2 * 3
+    for layer in table.index[1:]:
+        p = int(np.prod(net.features((layer,)).output[layer].shape[1:]))
+        allowed += 60 * p + 8 * n**2 + 2 * n * p * bool(table.activations[layer])
+    print(f"\non disk {table.MB.sum():.0f} MB, allowed {allowed / 1e6:.0f} MB")
+
+
+def print_round_trip(net, store, class_name, images, layers):
+    print("\nlayer | components | share of the variance | images put through the model: normalised squared error")
+    print("---|---|---|---")
+    for layer in layers:
+        model = store.model(class_name, layer, "Snapshots")
+        real, share = net.activations(images, [layer])[layer], model.explained_variance_ratio_.sum()
+        error = np.sum((model.inverse_transform(model.coordinates_[: len(images)]) - real) ** 2) / np.sum(real**2)
+        print(f"{layer} | {len(model.explained_variance_)} | {share:.6f} | {error:.1e}")
+
+
+def print_first_draw(net, path, class_name, layers, **options):
+    """A first draw of four, with nothing in memory, beside the network on the images that it looks at."""
+    store, ask, spent = viz.StatsStore(path, net), net.activations, []
+
+    def asked(images, names):
+        begun = time.perf_counter()
+        answers = ask(images, names)
+        spent.append((len(images), time.perf_counter() - begun))
+        return answers
+
+    net.activations = asked
+    total = seconds(lambda: store.sample(class_name, layers, n=4, seed=0, **options))
+    del net.activations
+    images, network = (sum(x) for x in zip(*spent, strict=True)) if spent else (0, 0.0)
+    told = ", ".join([*layers, *(f"{name}={value!r}" for name, value in options.items())])
+    print(f"{told} | {images} | {network:.2f} | {total:.2f} | {total / max(network, 1e-9):.2f}", flush=True)
+
+
+def draw_figure(net, store, class_name, images):
+    """Photographs, these put through the model of each layer and inverted, and samples inverted."""
+    rows = {"photographs": images}
+    for layer in LAYERS:
+        model = store.model(class_name, layer, "LocalGaussian")
+        for name, targets in (
+            ("through the model", model.inverse_transform(model.coordinates_[: len(images)])),
+            ("samples", model.sample(len(images))),
+        ):
+            rows[f"{name}, {layer}"] = viz.reconstruct(net, targets, layer, steps=150, progress=False).images
+    path = Path("output/round_trip.png")
+    path.parent.mkdir(exist_ok=True)
+    viz.plots.image_grid(rows).savefig(path)
+    print(f"\nfigure in {path}")
 
 
 def seconds(function):
@@ -93,19 +156,26 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-def main(source="mini"):
-    net = viz.load_network("mini")
-    bare, *ours = rates(net)
-    print(f"\n{IMAGES} images, 13 layers | images/s | to bare predict\n---|---|---")
-    print(f"bare predict | {IMAGES / bare:.0f} | 1")
-    for name, spent in zip(("to disk", "with the fits"), ours, strict=True):
-        print(f"{name} | {IMAGES / spent:.0f} | {bare / spent:.2f}")
-    print(f"\nlayer, {IMAGES} images | MB in the store | s to load\n---|---|---")
-    for layer, size, spent in entries(net):
-        print(f"{layer} | {size / 1e6:.1f} | {spent:.3f}")
-    print(f"\nimages, {source} | peak memory, MB\n---|---")
-    for n in MEMORY_AT:
-        print(f"{n} | {peak_memory(n, source)}", flush=True)
+def main(source="mini", class_name=CLASS):
+    net = network(source)
+    every = convolutions(net)
+    if source == "mini":
+        print_rates(net, noise(net, 512), [("13 layers", every, None)])
+        print_memory(source, every)
+        return
+    images = viz.load_images(Path(source, "imagenet/photos/train"), class_name, 300, size=SIZE)
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        store = viz.StatsStore(Path(folder, "stats"), net)
+        viz.collect(store, images, class_name, LAYERS, progress=False)
+        print_round_trip(net, store, class_name, images[:4], LAYERS)
+        print_disk(net, store, class_name)
+        print("\na first draw of four | images asked for | network, s | draw, s | ratio\n---|---|---|---|---")
+        for layers in ([LAYERS[1]], LAYERS):
+            print_first_draw(net, store.path, class_name, layers)
+            print_first_draw(net, store.path, class_name, layers, neighbours_at=LAYERS[2])
+        draw_figure(net, store, class_name, images[:4])
+    print_rates(net, images, [("three layers", LAYERS, None), ("13 layers", every, 48)])
+    print_memory(source, LAYERS)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Stochastic deconvolution on real VGG16 and photographs: `photographs.py FOLDER CLASS ... [--out FILE]`.
 
-FOLDER holds `vgg16/vgg16_blocks1to3.h5`, the ImageNet weights of the first seven convolutions (/<layer>/kernel and
-/<layer>/bias, as in Keras), and `photos/train`, a folder of class folders of 64 × 64 photographs.
+FOLDER holds `vgg16/vgg16_blocks1to3.h5` and `vgg16/vgg16_blocks4to5.h5`, the ImageNet weights of the thirteen
+convolutions (/<layer>/kernel and /<layer>/bias, as in Keras), and `photos/train`, a folder of class folders of 64 × 64
+photographs.
 """
 
 import argparse
@@ -12,19 +13,18 @@ import h5py
 import keras
 
 import vizlib as viz
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 
 LAYER = "block3_conv3"
 
 
-def vgg16_blocks1to3(path, size=64):
-    """VGG16 up to block3_conv3 with the weights in an HDF5 file, as a `Network` of images of `size` pixels."""
-    whole = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
-    model = keras.Model(whole.inputs, whole.get_layer(LAYER).output, name="vgg16_blocks1to3")
-    with h5py.File(path) as file:
-        for layer in model.layers[1:]:
-            if layer.weights:
-                layer.set_weights([file[layer.name]["kernel"][()], file[layer.name]["bias"][()]])
+def vgg16(folder, size=64):
+    """The thirteen convolutions of VGG16 with the weights in a folder, as a `Network` of images of `size` pixels."""
+    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
+    for part in ("1to3", "4to5"):
+        with h5py.File(folder / f"vgg16_blocks{part}.h5") as file:
+            for name, layer in file.items():
+                model.get_layer(name).set_weights([layer["kernel"][()], layer["bias"][()]])
     return viz.Network(model, vgg_preprocess)
 
 
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("--temperature", type=float, default=1.3, help="above 1, as neighbours are chosen to be alike")
     parser.add_argument("--out", type=Path, default=Path("output/photographs.png"))
     options = parser.parse_args()
-    net = vgg16_blocks1to3(options.folder / "vgg16" / "vgg16_blocks1to3.h5")
+    net = vgg16(options.folder / "vgg16")
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         store = viz.StatsStore(Path(folder, "statistics"), net)

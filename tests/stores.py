@@ -15,7 +15,7 @@ ESTIMATORS = ("Snapshots", "Moments", "Marginals")
 class Net(Linear):
     """A network with a layer "conv" that answers `VALUES`, and "near" and "far"."""
 
-    layers = ("conv", "near", "far")
+    layers = ("near", "far", "conv")
     asked = ()
 
     def is_rectified(self, name):

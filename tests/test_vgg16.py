@@ -1,4 +1,4 @@
-"""Real VGG16, first seven convolutions, on real photographs: kept outside the project, skipped where they are not."""
+"""Real VGG16, its thirteen convolutions, on real photographs: kept outside the project, skipped where they are not."""
 
 import sys
 
@@ -16,9 +16,9 @@ LAYER = "block3_conv3"
 
 @pytest.fixture(scope="module")
 def net(shared):
-    from photographs import vgg16_blocks1to3
+    from photographs import vgg16
 
-    return vgg16_blocks1to3(shared / "vgg16" / "vgg16_blocks1to3.h5")
+    return vgg16(shared / "vgg16")
 
 
 def test_the_weights_are_those_of_imagenet(net):

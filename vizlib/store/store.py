@@ -169,7 +169,7 @@ class StatsStore:
     ) -> Draw:
         """Draw activations of layers that belong together, as `reconstruct` takes them.
 
-        layers: their names, deep to shallow. The first is drawn by the default sampler, each other put together under
+        layers: their names, in any order. The deepest is drawn by the default sampler, each other put together under
         the one before from the same images (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no
         positions. seed, temperature: as of samplers.
 
@@ -177,7 +177,7 @@ class StatsStore:
         images that are neighbours there (`drawn_together`). For photographs, which are too few and too unlike each
         other for quilts.
         """
-        layers = tuple(layers)
+        layers = tuple(sorted(layers, key=self.layers(class_name).index, reverse=True))
         entries = {name: sha for name, sha in self.entries(class_name).items() if name in (*layers, neighbours_at)}
         facts = {"class_name": class_name, "layers": list(layers), "n": n, "seed": seed, "temperature": temperature}
         facts |= {"neighbours_at": neighbours_at, "entries": entries}
