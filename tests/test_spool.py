@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vizlib.statistics import Marginals
 from vizlib.store import spool
 from vizlib.store.spool import Spool
 
@@ -128,13 +129,13 @@ def test_a_layer_more_needs_all_blocks_once_more(folder, memory):
 def test_a_disk_that_is_full_when_an_interrupt_comes(folder, monkeypatch):
     """The error that ends it all is the one that came first."""
 
-    def full(path):
+    def full(path, mode):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(KeyboardInterrupt), Spool(folder, ORIGIN, SHAPES) as opened:
         for index, activations in blocks().items():
             opened.put(index, activations)
-        monkeypatch.setattr(spool, "written", full)
+        monkeypatch.setattr(spool, "open", full, raising=False)
         raise KeyboardInterrupt
     monkeypatch.undo()
     assert Spool(folder, ORIGIN, SHAPES).__enter__().missing() == [0, 1, 2, 3, 4]
@@ -144,3 +145,14 @@ def test_layers_are_quoted(folder, monkeypatch):
     monkeypatch.setattr(spool, "MEMORY", 0)
     filled(folder)
     assert sorted(os.listdir(folder)) == ["conv", "fc%2F1", "origin.json"]
+
+
+def test_mean_marginals_of_all_images(folder, memory):
+    interrupted(filled(folder, [0, 3]))
+    opened = Spool(folder, ORIGIN, SHAPES).__enter__()
+    for index, activations in blocks(opened.missing()).items():
+        opened.put(index, activations)
+    for layer, values in VALUES.items():
+        found, expected = opened.marginals(layer), Marginals().fit(values)
+        assert found.n_samples_seen_ == N
+        np.testing.assert_allclose(found.quantiles_, expected.quantiles_, rtol=1e-12, atol=1e-15)

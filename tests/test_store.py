@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from stores import ESTIMATORS, IMAGES, NET, VALUES, N, Net, contents, everything, fill, states
 
-from vizlib import _hdf5 as hdf5
 from vizlib import statistics
 from vizlib.statistics import GaussianCopula, ImageStatistics, LayerPair, Marginals, Moments, Snapshots
-from vizlib.store import StatsStore, activations, files
+from vizlib.store import StatsStore, files, hdf5
+from vizlib.store import store as store_module
 
 
 @pytest.fixture
@@ -95,9 +95,9 @@ def test_activations_come_from_the_network_once(tmp_path):
 
 def test_memory_has_an_end(tmp_path, monkeypatch):
     net = Net()
+    monkeypatch.setattr(store_module, "MEMORY", 10 * VALUES[0].nbytes)
     store = StatsStore(tmp_path / "stats", net)
     fill(store)
-    monkeypatch.setattr(activations, "MEMORY", 10 * VALUES[0].nbytes)
     np.testing.assert_array_equal(store.activations("cat", "conv"), VALUES)
     store.activations("cat", "conv", np.arange(N - 10, N))
     assert len(net.asked) == 1
@@ -106,14 +106,12 @@ def test_memory_has_an_end(tmp_path, monkeypatch):
 
 
 def test_a_network_that_was_trained_since_is_not_asked(store):
-    trained = Net()
-    trained.identity = NET.identity | {"weights": "9" * 64}
-    store.network = trained
-    fill_free = np.array([1])
-    np.testing.assert_allclose(store.activations("cat", "conv", fill_free), VALUES[[1]], rtol=2**-11)  # from disk
+    store.network = Net()
+    store.network.identity = NET.identity | {"weights": "9" * 64}
+    np.testing.assert_allclose(store.activations("cat", "conv", np.array([1])), VALUES[[1]], rtol=2**-11)  # from disk
     files.write_layer(store.path, "cat", "conv", states(), True)
     with pytest.raises(ValueError, match="with weights 999999999999 in place of 111111111111.*trained since"):
-        store.activations("cat", "conv", fill_free)
+        store.activations("cat", "conv", np.array([2]))
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1, 1e6, 1e30])
@@ -134,7 +132,7 @@ def test_without_a_network_there_is_what_needs_none(path):
     assert store.model("cat", "conv").sample(2).shape == (2, 4, 5, 3)  # the activations are kept
     files.write_layer(path, "cat", "conv", states(), True)
     with pytest.raises(ValueError, match=r"expected StatsStore\('.*stats', network\); received a store without"):
-        store.model("cat", "conv").sample(2)
+        StatsStore(path).model("cat", "conv").sample(2)
 
 
 # Draws.

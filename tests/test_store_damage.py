@@ -132,10 +132,8 @@ def test_statistics_that_were_changed_with_right_checksums(path):
     """The SHA-256 of the content finds what HDF5's own checksums cannot."""
     with h5py.File(path / LAYER, "a") as file:
         file["Moments/mean_"][0, 0, 0] += 1
-    store = StatsStore(path, NET)
-    for estimator in ("Moments", "Snapshots"):
-        with pytest.raises(ValueError, match="conv.h5; .*another SHA-256"):
-            store.model("cat", "conv", estimator)
+    with pytest.raises(ValueError, match="conv.h5; .*another SHA-256"):
+        StatsStore(path, NET).model("cat", "conv", "Moments")
 
 
 # Made by an enemy: the checksums are right.

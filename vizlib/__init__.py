@@ -8,7 +8,7 @@ Importing it is immediate: what a name below needs is imported when the name is 
 import os
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _ROOMS = {
     "attribution": ["saliency"],

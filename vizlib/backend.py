@@ -1,10 +1,12 @@
 """The one file that knows which array library runs below Keras: TensorFlow (default) or JAX."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 BACKEND = keras.config.backend()
+Tensor = Any  # of the backend; NumPy's arrays do as well
 
 if BACKEND == "tensorflow":
     import tensorflow as tf

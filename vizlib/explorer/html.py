@@ -3,12 +3,16 @@
 import html
 from base64 import b64encode
 
+import numpy as np
+
 from vizlib.plots import png
 
 EMPTY = "background: rgba(128, 128, 128, 0.15); border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 4px;"
 
 
-def figure(images, text, caption="", nearest=None, width=400):
+def figure(
+    images: np.ndarray, text: str, caption: str = "", nearest: np.ndarray | None = None, width: int = 400
+) -> str:
     """Images, float32 (n, h, w, 3) in [0, 1], as a picture above a caption, of up to this width in pixels: HTML.
 
     text: what the picture shows, for those who do not see it. nearest: images that open below on a click.
@@ -17,7 +21,7 @@ def figure(images, text, caption="", nearest=None, width=400):
     return f"<figure style='margin: 0'>{_image(images, text, width)}{_caption(caption)}{more}</figure>"
 
 
-def empty(text, width=400):
+def empty(text: str, width: int = 400) -> str:
     """The place of a picture that is still to come: HTML."""
     style = f"{EMPTY} width: 100%; max-width: {width}px; aspect-ratio: 1"
     box = f"<div role='img' aria-label='{_escaped(text)}' style='{style}'></div>"

@@ -2,6 +2,7 @@
 
 import html
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from time import monotonic
 
@@ -16,7 +17,7 @@ from vizlib.explorer.sliders import Components
 from vizlib.explorer.thread import Worker
 from vizlib.explorer.verdict import Jury
 from vizlib.images import class_names, load_images
-from vizlib.networks import load_network
+from vizlib.networks import Network, load_network
 from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
@@ -46,7 +47,14 @@ class Explorer:
     classes of the network, and what `load_network` raises.
     """
 
-    def __init__(self, net="mini", source="partworld", folder="output", n_images=300, **settings):
+    def __init__(
+        self,
+        net: Network | str | PathLike = "mini",
+        source: str | PathLike = "partworld",
+        folder: str | PathLike = "output",
+        n_images: int = 300,
+        **settings: object,
+    ) -> None:
         self.source, self.folder, self.n_images = source, Path(folder), n_images
         self.result, self.kept, self.saved = None, [], []
         self._worker, self._refreshed, self._store = Worker(), 0.0, None
@@ -61,7 +69,7 @@ class Explorer:
         return self.widget._repr_mimebundle_(**kwargs)
 
     @property
-    def path(self):
+    def path(self) -> Path:
         """The folder of the statistics of the network."""
         return self.folder / f"statistics-{self.net.fingerprint[:8]}"
 
@@ -178,22 +186,22 @@ class Explorer:
 
     # What the buttons do.
 
-    def run(self):
+    def run(self) -> None:
         """Run with what the controls say, beside the notebook's other work; a run that is under way is replaced."""
         for name, title in PANELS.items():
             self.panels[name].value = empty(f"{title}: to come")
         self._start(self._compare)
 
-    def stop(self):
+    def stop(self) -> None:
         """Ask the run to end, at its next step, with the best so far."""
         self._worker.stop()
 
-    def again(self):
+    def again(self) -> None:
         """Run with the next seed."""
         self.controls["seed"].value += 1
         self.run()
 
-    def keep(self):
+    def keep(self) -> None:
         """Add what was made last to the strip."""
         found = self.result
         self.kept.append(found)
@@ -201,7 +209,7 @@ class Explorer:
         text = f"{found.class_name} · {found.layer} · {made.provenance['method']} · seed {made.provenance['seed']}"
         self.strip.children += (widgets.HTML(figure(made.images, text, text, width=200), layout={"margin": "4px"}),)
 
-    def save(self):
+    def save(self) -> None:
         """Write the baseline, and what was made, to PNG files that carry their recipes; `saved` has the paths."""
         found, named = self.result, []
         for result in filter(None, (found.baseline, found.made)):
@@ -219,7 +227,7 @@ class Explorer:
         names = " and ".join(path.name for path in named)
         self.status.value = html.escape(f"Saved {names} in {self.folder}; {again} makes it again.")
 
-    def wait(self):
+    def wait(self) -> None:
         """Return when no run is under way."""
         self._worker.wait()
 

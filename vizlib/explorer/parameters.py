@@ -2,16 +2,18 @@
 
 import ast
 from difflib import get_close_matches
+from os import PathLike
 
 from IPython import get_ipython
 
 from vizlib.images import class_names
+from vizlib.networks import Network
 
 INJECTED = "# Parameters\n"  # what the cell begins with in which papermill puts the values that a run was given
 LISTED = 30  # names that an error lists; of more it tells the nearest
 
 
-def check_parameters(net, source):
+def check_parameters(net: Network, source: str | PathLike) -> None:
     """Check the parameters of the notebook that calls this: a wrong one stops a run before its work begins.
 
     net: a `Network`. source: as `load_images` takes it.
@@ -30,7 +32,7 @@ def check_parameters(net, source):
     check_names(shell.user_ns, net, source)
 
 
-def check_declared(cells):
+def check_declared(cells: list[str]) -> None:
     """Raise ValueError if papermill was given a parameter that no cell declares; `cells`: their source, as they ran."""
     injected = [i for i, cell in enumerate(cells) if i and cell.startswith(INJECTED)]  # the first is the notebook's own
     if not injected:
@@ -41,7 +43,7 @@ def check_declared(cells):
         raise ValueError(f"expected parameters out of {', '.join(declared)}; received {', '.join(unknown)}.")
 
 
-def check_names(parameters, net, source):
+def check_names(parameters: dict, net: Network, source: str | PathLike) -> None:
     """Raise ValueError if a class or layer among the parameters, {name: value}, is unknown; see `check_parameters`."""
     known = {repr(source): class_names(source)}
     if net.classes:

@@ -1,5 +1,7 @@
 """A slider for each of the first principal components of a class, and the image that goes with them."""
 
+from collections.abc import Callable
+
 import ipywidgets as widgets
 import numpy as np
 
@@ -20,7 +22,7 @@ class Components:
     the `Result` of the last image.
     """
 
-    def __init__(self, start):
+    def __init__(self, start: Callable) -> None:
         self._start, self.result, self._made, self._models = start, None, None, ()
         slider = {"min": -3, "max": 3, "step": 0.1, "continuous_update": False, "readout_format": "+.1f"}
         self.sliders = [
@@ -37,7 +39,7 @@ class Components:
             [widgets.VBox([*self.sliders, self.button]), self.picture], layout={"flex_flow": "row wrap"}
         )
 
-    def reset(self):
+    def reset(self) -> None:
         """Put all sliders to 0 and show the mean of the class."""
         for control in self.sliders:
             control.unobserve(self._moved, "value")
@@ -48,7 +50,7 @@ class Components:
     def _moved(self, change):
         self.show()
 
-    def show(self):
+    def show(self) -> None:
         """Show the image of what the sliders say, found from the last one if that was of the same class and layer."""
         self._start(self._show)
 

@@ -1,10 +1,12 @@
 """What can be said of a few images beside a panel: what a judge sees, how natural they are, how new."""
 
+from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
 
+from vizlib.networks import Network
 from vizlib.realism import ClassJudge, nearest_images
 from vizlib.realism.pixels import naturalness
 
@@ -24,11 +26,11 @@ class Jury:
     against, knows them. source: where the classes come from.
     """
 
-    def __init__(self, net, source):
+    def __init__(self, net: Network, source: str | PathLike) -> None:
         self.network = ClassJudge().network if source == "partworld" else net
         self.impartial = source == "partworld"
 
-    def __call__(self, images, class_name, known):
+    def __call__(self, images: np.ndarray, class_name: str, known: np.ndarray) -> Verdict:
         """The `Verdict` on images (n, size, size, 3), as `as_images` takes them, beside known real ones of the class.
 
         It has the share that is recognised with the mean probability, the naturalness (see `pixels.naturalness`) and

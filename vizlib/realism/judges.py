@@ -42,7 +42,7 @@ class ClassJudge:
         classes: Sequence[str] = CLASSES,
         preprocess: Callable | None = None,
         reference: Mapping[str, np.ndarray] | None = None,
-    ):
+    ) -> None:
         self.network = Network(model or load_judge("classifier"), preprocess, classes)
         self._reference = reference and {name: self._answers(images)[1] for name, images in reference.items()}
         self._known = None, None
@@ -104,7 +104,7 @@ def _distances(sets, sizes):
 class PartJudge:
     """Whether the parts in images make complete objects. model: as in `find_parts`; None loads the embedded one."""
 
-    def __init__(self, model: keras.Model | None = None):
+    def __init__(self, model: keras.Model | None = None) -> None:
         self.model = model or load_judge("parts")
 
     def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from scipy.special import ndtr, ndtri
 
 from vizlib.statistics.gaussian import PCAGaussian
 from vizlib.statistics.snapshots import generator
-from vizlib.statistics.streaming import blocks
+from vizlib.statistics.streaming import Samples, blocks
 
 LEVELS = 64  # of the quantiles that are kept of each unit
 QUANTILE_BYTES = 2**28  # of float32, the most that they may take
@@ -29,11 +29,11 @@ class GaussianCopula:
     `n_samples_seen_`.
     """
 
-    def __init__(self, n_components: int | None = None, rectify: bool = False):
+    def __init__(self, n_components: int | None = None, rectify: bool = False) -> None:
         self.n_components = n_components
         self.rectify = rectify
 
-    def fit(self, X) -> Self:
+    def fit(self, X: Samples) -> Self:
         """Fit on X: float (n, ...), as `Snapshots.fit` takes it, and with its errors."""
         self.scores_ = PCAGaussian(self.n_components).fit(_Scores(X))
         p, n, weights = self.scores_.mean_.size, len(X), self.scores_.weights_[:, : self.scores_.n_components_]
@@ -55,11 +55,11 @@ class GaussianCopula:
         return self
 
     @property
-    def shape_(self):
+    def shape_(self) -> tuple[int, ...]:
         return self.scores_.shape_
 
     @property
-    def n_samples_seen_(self):
+    def n_samples_seen_(self) -> int:
         return self.scores_.n_samples_seen_
 
     def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:

@@ -1,11 +1,13 @@
 """A Gaussian over the principal components of activations: a sampler, and a density that tells outliers."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from vizlib.statistics.mixtures import Sampler
 from vizlib.statistics.snapshots import Mixture, Snapshots
+from vizlib.statistics.streaming import Samples
 
 FOLDS = 5
 SHRINKAGES = ("ledoit_wolf", "oas", None)
@@ -26,7 +28,7 @@ class PCAGaussian(Sampler):
 
     def __init__(
         self, n_components: int | None = None, rectify: bool = False, shrinkage: str | None = "ledoit_wolf"
-    ):
+    ) -> None:
         if n_components is not None and n_components < 1:
             raise ValueError(f"expected n_components of at least 1, or None; received {n_components}.")
         if shrinkage not in SHRINKAGES:
@@ -34,7 +36,7 @@ class PCAGaussian(Sampler):
         super().__init__(rectify)
         self.n_components, self.shrinkage = n_components, shrinkage
 
-    def fit(self, X):
+    def fit(self, X: Samples) -> Self:
         for name in ("_folds", "axes_"):
             vars(self).pop(name, None)
         return super().fit(X)
@@ -103,14 +105,14 @@ class PCAGaussian(Sampler):
         off = np.maximum(norms - (along**2).sum(axis=1), 0)
         return (along**2 / variances).sum(axis=1) + off / noise
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: np.ndarray) -> np.ndarray:
         """The log density at X (n, *shape_): float64 (n,), in nats."""
         variances, noise = self._variances()
         p, k = self.mean_.size, self.n_components_
         log_determinant = np.log(variances).sum() + (p - k) * np.log(noise)
         return -(p * np.log(2 * np.pi) + log_determinant + self._squared_distances(X)) / 2
 
-    def mahalanobis(self, X) -> np.ndarray:
+    def mahalanobis(self, X: np.ndarray) -> np.ndarray:
         """The Mahalanobis distances of X (n, *shape_) to the mean: float64 (n,)."""
         return np.sqrt(self._squared_distances(X))
 
@@ -121,7 +123,7 @@ class PCAGaussian(Sampler):
             squares.append((along**2 / np.maximum(variances, noise)).sum(axis=1) + off / noise)
         return float(np.quantile(np.sqrt(np.concatenate(squares)), quantile))
 
-    def conditional_z(self, X) -> np.ndarray:
+    def conditional_z(self, X: np.ndarray) -> np.ndarray:
         """How far each neuron of X (n, *shape_) is from what all the others let expect: float32 (n, *shape_).
 
         In standard deviations of the conditional Gaussian: (P (x − μ))_j / √P_jj, where P is the inverse covariance,
@@ -161,7 +163,7 @@ class PCAGaussian(Sampler):
         return found.reshape(self.shape_)
 
 
-def relative_mahalanobis(X, model: PCAGaussian, background: PCAGaussian) -> np.ndarray:
+def relative_mahalanobis(X: np.ndarray, model: PCAGaussian, background: PCAGaussian) -> np.ndarray:
     """How much farther X (n, *shape_) is from a class than from all: d²(class) − d²(all classes), float64 (n,).
 
     model, background: `PCAGaussian`s, the second of all classes, as `pooled` makes it (Ren et al. 2021). The lower,

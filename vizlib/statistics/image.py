@@ -1,10 +1,14 @@
 """Simple statistics of images of a class: how smooth, how coloured, how sharp."""
 
+from collections.abc import Callable
+from typing import Self
+
 import numpy as np
 from keras import ops
 from scipy.fft import dct
 
-from vizlib.images import as_images
+from vizlib.backend import Tensor, compiled
+from vizlib.images import Rows, as_images
 
 
 class ImageStatistics:
@@ -18,29 +22,30 @@ class ImageStatistics:
     MIN_STD = 0.01  # below which real images may as well be called all the same
 
     @property
-    def functions(self):
+    def functions(self) -> dict[str, Callable]:
         return {function.__name__: function for function in FUNCTIONS}
 
-    def fit(self, images):
+    def fit(self, images: Rows) -> Self:
         """Fit on images (n, h, w, 3), as `images.as_images` takes them, read a few at a time."""
         self.mean_, self.std_, self.n_samples_seen_ = {}, {}, len(images)
         parts = {name: [] for name in self.functions}
-        for block in (as_images(images[i : i + 64]) for i in range(0, len(images), 64)):
-            for name, function in self.functions.items():
-                parts[name].append(ops.convert_to_numpy(function(block)))
+        for block in (as_images(images[i : i + BATCH]) for i in range(0, len(images), BATCH)):
+            n, whole = len(block), np.resize(block, (BATCH, *block.shape[1:]))  # of one shape, which it is compiled for
+            for name, values in zip(parts, _statistics(ops.convert_to_tensor(whole)), strict=True):
+                parts[name].append(ops.convert_to_numpy(values)[:n])
         for name, part in parts.items():
             values = np.concatenate(part).astype("float64")
             self.mean_[name] = values.mean(axis=0).astype("float32")
             self.std_[name] = np.maximum(values.std(axis=0), self.MIN_STD).astype("float32")
         return self
 
-    def state(self):
+    def state(self) -> dict:
         """All that a fitted model is, as {name: array or number}: for each function its means above its deviations."""
         moments = {name: np.stack([self.mean_[name], self.std_[name]]) for name in self.functions}
         return moments | {"n_samples_seen_": self.n_samples_seen_}
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state: dict) -> Self:
         """The model of a `state`; ValueError if its parts do not fit together."""
         model = cls()
         model.n_samples_seen_ = int(state["n_samples_seen_"])
@@ -58,12 +63,12 @@ class ImageStatistics:
 EPSILON = 1e-4
 
 
-def total_variation(images):
+def total_variation(images: Tensor) -> Tensor:
     """The logarithm of the mean gradient magnitude: (n, 1)."""
     return ops.log(ops.mean(_gradient_magnitude(images), axis=(1, 2)))[:, None]
 
 
-def colour_composition(images):
+def colour_composition(images: Tensor) -> Tensor:
     """Mean and log standard deviation of red, green and blue, then their correlations rg, rb, gb: (n, 9)."""
     pixels = ops.reshape(images, (-1, images.shape[1] * images.shape[2], 3))
     mean = ops.mean(pixels, axis=1)
@@ -74,7 +79,7 @@ def colour_composition(images):
     return ops.concatenate([mean, ops.log(std), ops.stack(correlations, axis=1)], axis=1)
 
 
-def edge_sharpness(images):
+def edge_sharpness(images: Tensor) -> Tensor:
     """Mean and standard deviation of the log gradient magnitude, at full, half and quarter size: (n, 6).
 
     Gradients of real images are heavy-tailed, few strong edges among much that is flat (Huang & Mumford 1999): blur
@@ -92,7 +97,7 @@ def edge_sharpness(images):
     return ops.stack(entries, axis=1)
 
 
-def power_spectrum(images):
+def power_spectrum(images: Tensor) -> Tensor:
     """The logarithm of the mean power of each octave of frequencies, of the brightness: (n, octaves).
 
     By the cosine transform, whose borders do not tie. Natural images have a power of 1 / frequency² (Field 1987).
@@ -115,3 +120,5 @@ def _gradient_magnitude(images):
 
 
 FUNCTIONS = (total_variation, colour_composition, edge_sharpness, power_spectrum)
+BATCH = 64  # images that are looked at at a time
+_statistics = compiled(lambda images: [function(images) for function in FUNCTIONS])

@@ -1,10 +1,12 @@
 """Samplers of weighted sums of real activations: around each, between a few, within facets of the class."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
+from vizlib.statistics.streaming import Samples
 
 TOGETHER = 8  # images whose layers are drawn together
 
@@ -36,7 +38,7 @@ class LocalGaussian(Sampler):
     n_neighbours: at least 2; all samples where there are fewer. rectify: see `Snapshots`, as all that is fitted.
     """
 
-    def __init__(self, n_neighbours: int = 16, rectify: bool = False):
+    def __init__(self, n_neighbours: int = 16, rectify: bool = False) -> None:
         if n_neighbours < 2:
             raise ValueError(f"expected at least 2 n_neighbours; received {n_neighbours}.")
         super().__init__(rectify)
@@ -87,7 +89,7 @@ class BootstrapMix(Sampler):
 
     CONCENTRATION = 10  # of the Dirichlet: at 1 many a draw is nearly a copy of one real activation
 
-    def __init__(self, n_mixed: int = 3, rectify: bool = False):
+    def __init__(self, n_mixed: int = 3, rectify: bool = False) -> None:
         if n_mixed < 1:
             raise ValueError(f"expected n_mixed of at least 1; received {n_mixed}.")
         super().__init__(rectify)
@@ -109,18 +111,18 @@ class ClusteredGaussian(Sampler):
     sample, from 0. Of each facet, as of a whole class in `PCAGaussian`, a fifth as many components as samples is used.
     """
 
-    def __init__(self, n_clusters: int = 4, rectify: bool = False):
+    def __init__(self, n_clusters: int = 4, rectify: bool = False) -> None:
         if n_clusters < 1:
             raise ValueError(f"expected n_clusters of at least 1; received {n_clusters}.")
         super().__init__(rectify)
         self.n_clusters = n_clusters
 
-    def fit(self, X):
+    def fit(self, X: Samples) -> Self:
         vars(self).pop("labels_", None)
         return super().fit(X)
 
     @cached_property
-    def labels_(self):
+    def labels_(self) -> np.ndarray:
         from sklearn.cluster import KMeans
 
         leading = self.coordinates_[:, : max(1, self.n_samples_seen_ // 5)]

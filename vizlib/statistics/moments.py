@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from vizlib.statistics.streaming import ROWS, fit_together
+from vizlib.statistics.streaming import ROWS, Samples, fit_together
 
 MAX_CHANNELS = 4096  # above which no covariance of channels is kept: it would be wider than any convolution layer's
 
@@ -24,14 +24,14 @@ class Moments:
     products are taken in float32, and their sums over 32 samples.
     """
 
-    def fit(self, X) -> Self:
+    def fit(self, X: Samples) -> Self:
         """The moments of X: float (n, ...), n ≥ 1, an array or anything that gives X[:, a:b].
 
         Raises ValueError for another shape and for values not finite.
         """
         return fit_together([self], X)[0]
 
-    def partial_fit(self, X) -> Self:
+    def partial_fit(self, X: Samples) -> Self:
         """Add X: float (n, ...), n ≥ 1. Raises ValueError for another shape than before and for values not finite."""
         new = Moments().fit(np.asarray(X))
         vars(self).update(vars(self.merge(new) if vars(self) else new))

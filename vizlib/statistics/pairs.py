@@ -23,7 +23,7 @@ class LayerPair:
     which coordinates and variances that belong together cannot give.
     """
 
-    def __init__(self, lower: Snapshots, upper: Snapshots):
+    def __init__(self, lower: Snapshots, upper: Snapshots) -> None:
         n = lower.n_samples_seen_
         if not np.array_equal(lower.images_, upper.images_) or n < FOLDS:
             received = f"{n} and {upper.n_samples_seen_}"

@@ -1,6 +1,7 @@
 """Quilting: activations put together from patches of real ones, at one layer and at the layers below it."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
@@ -31,7 +32,7 @@ class QuiltedGaussian(LocalGaussian):
     is then nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
     """
 
-    def __init__(self, n_neighbours: int = NEIGHBOURS, rectify: bool = False):
+    def __init__(self, n_neighbours: int = NEIGHBOURS, rectify: bool = False) -> None:
         super().__init__(n_neighbours, rectify)
 
     def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
@@ -40,25 +41,22 @@ class QuiltedGaussian(LocalGaussian):
             return super().draw(n, seed, temperature)
         mixtures = self._mixtures(CANDIDATES * n, generator(n, seed, temperature), temperature)
         points = self.coordinates_of(mixtures)
+        images = [self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)] for point in points]
         quilts = []
-        for start in range(0, len(mixtures), CANDIDATES):
-            draws = self.mixed(mixtures[start : start + CANDIDATES])
-            candidates = map(self._quilted, draws, points[start : start + CANDIDATES])
-            quilts.append(min(candidates, key=lambda quilt: quilt[2])[:2])
-        values, mixtures = zip(*quilts, strict=True)
+        with ThreadPoolExecutor(CANDIDATES) as threads:
+            for i in range(0, len(mixtures), CANDIDATES):
+                of = slice(i, i + CANDIDATES)
+                quilted_draws = threads.map(quilted, self.mixed(mixtures[of]), map(self.real, images[of]))
+                candidates = zip(images[of], quilted_draws, strict=True)
+                quilts.append(min(candidates, key=lambda candidate: candidate[1][2]))
+        mixtures = [_shares(images, sources) for images, (_, sources, _) in quilts]
         if (share := np.mean([mixture.weights.max() for mixture in mixtures])) > COPY:
             warnings.warn(
                 f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
                 "one: they are nearly copies of it. Show more images, or use LocalGaussian.",
                 stacklevel=3,
             )
-        return np.stack(values), list(mixtures)
-
-    def _quilted(self, draw, point):
-        """A draw as a quilt of what is near to its point, of which images it is made, and how badly patches agree."""
-        images = self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)]
-        quilt, sources, apart = quilted(draw, self.real(images))
-        return quilt, Mixture(images, np.bincount(sources.ravel(), minlength=len(images)) / sources.size), apart
+        return np.stack([quilt for _, (quilt, _, _) in quilts]), mixtures
 
 
 class QuiltedPair:
@@ -71,7 +69,7 @@ class QuiltedPair:
     others.
     """
 
-    def __init__(self, lower: Snapshots, upper: Snapshots):
+    def __init__(self, lower: Snapshots, upper: Snapshots) -> None:
         if not np.array_equal(lower.images_, upper.images_):
             received = f"{lower.n_samples_seen_} and {upper.n_samples_seen_}"
             raise ValueError(f"expected two models of the same images; received {received} images.")
@@ -93,8 +91,12 @@ class QuiltedPair:
 
     def _below(self, upper, images):
         found = _nearest_patches(upper, self.upper.real(images))
-        shares = np.bincount(found[0].ravel(), minlength=len(images)) / found[0].size
-        return _put_together(found, self.lower.real(images), 1), Mixture(images, shares)
+        return _put_together(found, self.lower.real(images), 1), _shares(images, found[0])
+
+
+def _shares(images, sources):
+    """What is made of patches of images, the number of its source for each, as a mixture."""
+    return Mixture(images, np.bincount(sources.ravel(), minlength=len(images)) / sources.size)
 
 
 def quilted(draw: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from scipy.linalg import eigh
 
-from vizlib.statistics.streaming import fit_together
+from vizlib.statistics.streaming import Samples, fit_together
 
 MAX_SNAPSHOTS = 5000  # whose Gram matrix is decomposed in some 20 s and 1 GB
 COMPONENT_BYTES = 2**31  # the most that components as arrays may take
@@ -46,10 +46,10 @@ class Snapshots:
     what the model was fitted on, or what `from_state` is given.
     """
 
-    def __init__(self, rectify: bool = False):
+    def __init__(self, rectify: bool = False) -> None:
         self.rectify = rectify
 
-    def fit(self, X) -> Self:
+    def fit(self, X: Samples) -> Self:
         """Fit on X: float (n, ...), n ≥ 2: an array, an HDF5 dataset, anything that gives X[:, a:b] and X[rows].
 
         Raises ValueError for fewer than two samples and for values not finite.
@@ -83,13 +83,14 @@ class Snapshots:
         gram -= gram.mean(axis=1)[:, None]
         norms = np.diag(gram).copy()
         values, vectors = eigh(gram, overwrite_a=True, check_finite=False)
-        # Rounding of each product is about that of the largest; of a matrix of such, twice the root of n.
-        varies = values > 2 * np.sqrt(n) * self._precision * norms.max(initial=0)
-        values, vectors = values[varies][::-1], vectors[:, varies][:, ::-1]
-        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))])  # else only defined up to sign
-        coordinates = vectors * (np.sqrt(values) * signs)
-        self.coordinates_ = coordinates.astype("float32")
-        self.residual_ = np.maximum(norms - (coordinates**2).sum(axis=1), 0)
+        # Rounding of each product is about that of the largest, of all twice the root of n; and eigh's own.
+        rounding = 2 * np.sqrt(n) * self._precision * norms.max(initial=0), n * np.finfo("float64").eps * values[-1]
+        first = np.searchsorted(values, max(rounding), "right")
+        values, vectors = values[first:][::-1], vectors[:, first:][:, ::-1]
+        signs = np.sign(vectors.max(axis=0, initial=0) + vectors.min(axis=0, initial=0))  # else only defined up to sign
+        vectors *= np.sqrt(values) * np.where(signs, signs, 1)
+        self.coordinates_ = vectors.astype("float32")
+        self.residual_ = np.maximum(norms - np.einsum("ij,ij->i", vectors, vectors), 0)
         self.explained_variance_ = values / (n - 1)
         self.total_variance_ = float(norms.sum()) / (n - 1)
 
@@ -105,7 +106,7 @@ class Snapshots:
     def weights_(self) -> np.ndarray:
         return self.coordinates_ / (self.explained_variance_ * (self.n_samples_seen_ - 1))
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: np.ndarray) -> np.ndarray:
         """The coordinates of X: float (m, *shape_) to float32 (m, K). Raises ValueError for another shape."""
         return self._project(X)[0].astype("float32")
 
@@ -139,14 +140,14 @@ class Snapshots:
     def components_(self) -> np.ndarray:
         return self.components()
 
-    def inverse_transform(self, Z) -> np.ndarray:
+    def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
         """Activations at the leading coordinates Z (m, k ≤ K): float32 (m, *shape_), rectified where `rectify`.
 
         Those of samples come from the samples alone, others from a pass over all of them.
         """
         return self.rectified(self.mixed(self.mixtures_at(Z)))
 
-    def mixtures_at(self, Z) -> list[Mixture]:
+    def mixtures_at(self, Z: np.ndarray) -> list[Mixture]:
         """The mixtures of samples that lie at coordinates Z (m, k ≤ K)."""
         Z = np.asarray(Z, "float64")
         weights = 1 / self.n_samples_seen_ + Z @ self.weights_[:, : Z.shape[1]].T
@@ -198,7 +199,7 @@ class Snapshots:
         }
 
     @classmethod
-    def from_state(cls, state: dict, source=None, **parameters) -> Self:
+    def from_state(cls, state: dict, source: Samples | None = None, **parameters: object) -> Self:
         """The model of a `state`, whichever class made it; parameters: others of this class than its defaults.
 
         Raises ValueError if parts are missing, do not fit together or cannot be.

@@ -2,15 +2,26 @@
 
 from collections.abc import Iterator
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
-BLOCK_BYTES = 2**26  # the most that is held of the data at a time
+BLOCK_BYTES = 2**24  # the most that is held of the data at a time: what the processor's cache holds is faster
 DOUBLE = 2**22  # values up to which all is computed in float64; of more, sums alone are
 ROWS = 32  # that are summed in single precision, before the sum goes on in double
 
 
-def blocks(X, dtype: str = "float64") -> Iterator[tuple[slice, np.ndarray]]:
+class Samples(Protocol):
+    """Values of n samples, (n, ...): X[rows] and X[:, columns], slices of the first two axes, are arrays."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: slice | tuple[slice, slice] | np.ndarray, /) -> np.ndarray: ...
+
+
+def blocks(X: Samples, dtype: str = "float64") -> Iterator[tuple[slice, np.ndarray]]:
     """The features of X in turn: a slice of columns of (n, p), and a copy of these columns, (n, columns).
 
     X: anything with `shape`, `len` and X[:, a:b] over the first feature axis: an array, an HDF5 dataset.
@@ -23,7 +34,7 @@ def blocks(X, dtype: str = "float64") -> Iterator[tuple[slice, np.ndarray]]:
         yield slice(start * width, start * width + block.shape[1]), block
 
 
-def fit_together(estimators: list, X) -> list:
+def fit_together(estimators: list, X: Samples) -> list:
     """Fit estimators on X in one pass over its columns, and return them.
 
     Each has `_begin(X, dtype)`, `_add(columns, values, mean)` with values (n, columns) and their mean over samples,

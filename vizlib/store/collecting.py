@@ -1,8 +1,10 @@
 """Collecting: one class, or many, one after the other or side by side on a Dask cluster."""
 
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import keras
 from tqdm.auto import tqdm
@@ -11,19 +13,23 @@ from vizlib.images import load_images
 from vizlib.networks import Network
 from vizlib.store.files import IMAGE
 from vizlib.store.fitting import before_relu, collect_class
+from vizlib.store.sources import Images
 from vizlib.store.store import StatsStore
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 
 def collect(
     store: StatsStore,
-    images,
+    images: Images | str | PathLike,
     class_name: str | list[str],
     layers: list[str] | tuple[str, ...],
     keep_activations: bool = False,
     n: int | None = None,
-    client=None,
+    client: "Client | None" = None,
     progress: bool = True,
-):
+) -> None:
     """Show the network of a store images of a class, and keep these and the statistics of its activations.
 
     images: RGB of the network's size, at least 2: an array (n, size, size, 3), float in [0, 1] or uint8; a

@@ -7,10 +7,12 @@
                                   datasets; where they are kept /activations, float16 (n, ...), before the ReLU where
                                   rectify is true, and /exponents, int16 (n,): the power of 2 that each image is over
 
-Attributes of both kinds of files: format, weights (of the network), class_name, layer, n_images, images_sha256, sha256
-(of the states), time, versions of libraries; of a layer also rectify. Names of folders and files are quoted.
+Attributes of both kinds of files: format, weights (of the network), class_name, layer, n_images, images_sha256, time,
+versions of libraries, and for each estimator sha256 ESTIMATOR, of its state; of a layer also rectify. Names of folders
+and files are quoted.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,18 +24,20 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from vizlib import _hdf5 as hdf5
 from vizlib import statistics
 from vizlib._files import TEMPORARY, quoted, unquoted, written
+from vizlib.images import Rows
+from vizlib.networks import Network
+from vizlib.store import hdf5
 
 FORMAT = "vizlib statistics, version 4"
 IDENTITY = {"weights": str, "preprocessing": str, "image_size": int}
 IMAGE = "image"  # the layer that is the images themselves
 IMAGES, LAYERS, NETWORK, ENDING = "images.h5", "layers", "network.json", ".h5"
-PIXELS, ACTIVATIONS, EXPONENTS = "pixels", "activations", "exponents"
+PIXELS, ACTIVATIONS, EXPONENTS, SHA256 = "pixels", "activations", "exponents", "sha256"
 
 
-def write_network(folder: Path, facts: dict):
+def write_network(folder: Path, facts: dict) -> None:
     """Say of which network a folder is, as `network_facts` does, unless it is said already."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / NETWORK).exists():
@@ -41,7 +45,7 @@ def write_network(folder: Path, facts: dict):
             part.write_text(json.dumps({"format": FORMAT} | facts, indent=1), "utf-8")
 
 
-def network_facts(net) -> dict:
+def network_facts(net: Network) -> dict:
     """What tells a `Network` from others, and the names of its layers."""
     return {"network_name": net.model.name, "layers": list(net.layers)} | net.identity
 
@@ -72,7 +76,7 @@ def read_network(folder: Path) -> dict | None:
     return facts
 
 
-def check_network(folder: Path, received: dict):
+def check_network(folder: Path, received: dict) -> None:
     """Raise ValueError, saying what differs, unless a folder is of the network of these facts, or of none yet."""
     found = read_network(folder)
     other = [
@@ -132,7 +136,7 @@ def reading(folder: Path, class_name: str, layer: str) -> Iterator[h5py.File]:
         yield file
 
 
-def write_images(folder: Path, class_name: str, pixels, images_sha256: str):
+def write_images(folder: Path, class_name: str, pixels: Rows, images_sha256: str) -> None:
     """Write the images of a class, something with a shape, a dtype and rows [a:b], and their statistics."""
     path = path_of(folder, class_name, IMAGE)
     path.parent.mkdir(exist_ok=True)
@@ -143,8 +147,8 @@ def write_images(folder: Path, class_name: str, pixels, images_sha256: str):
 
 
 def write_layer(
-    folder: Path, class_name: str, layer: str, states: dict[str, dict], rectify: bool, activations=None
-):
+    folder: Path, class_name: str, layer: str, states: dict[str, dict], rectify: bool, activations: Rows | None = None
+) -> None:
     """Write what is known of a layer of a class whose images are there, in the place of what was.
 
     states: {name of estimator: its `state()`}. activations: those to keep, something with a shape and rows [a:b].
@@ -167,8 +171,8 @@ def write_layer(
 
 def _fill(file, attributes, states, arrays):
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    described = {"format": FORMAT, "time": now, "sha256": hdf5.sha256(states)} | versions()
-    hdf5.write_attributes(file, described | attributes)
+    hashes = {f"{SHA256} {estimator}": hdf5.sha256(state) for estimator, state in states.items()}
+    hdf5.write_attributes(file, {"format": FORMAT, "time": now} | hashes | versions() | attributes)
     for estimator, state in states.items():
         hdf5.write_state(file.create_group(estimator), state)
     for name, array in arrays.items():
@@ -191,30 +195,35 @@ class _Halved:
 
 
 def read_state(file: h5py.File, estimator: str) -> dict:
-    """The state of an estimator in a file of a layer; ValueError if any state in there is not as it was written."""
-    expected, states = hdf5.attribute(file, "sha256", str), read_states(file)
-    if hdf5.sha256(states) != expected:
-        raise hdf5.damaged(file, "statistics with another SHA-256 than they were written with")
-    if estimator not in states:
-        known = ", ".join(states)
+    """The state of an estimator in a file of a layer; ValueError if it is not as it was written."""
+    if estimator not in file:
+        known = ", ".join(estimators(file))
         raise ValueError(f"expected an estimator of {file.filename} out of {known}; received {estimator!r}.")
-    return states[estimator]
+    state = hdf5.read_state(hdf5.child(file, estimator))
+    if hdf5.sha256(state) != hdf5.attribute(file, f"{SHA256} {estimator}", str):
+        raise hdf5.damaged(file[estimator], "statistics with another SHA-256 than they were written with")
+    return state
+
+
+def estimators(file: h5py.File) -> list[str]:
+    """The names of the estimators in a file of a layer."""
+    return [name for name in file if isinstance(file[name], h5py.Group)]
+
+
+def sha256(file: h5py.File) -> str:
+    """The SHA-256 of all statistics in a file of a layer, made of those of its estimators."""
+    hashes = [f"{name} {hdf5.attribute(file, f'{SHA256} {name}', str)}" for name in estimators(file)]
+    return hashlib.sha256(" ".join(sorted(hashes)).encode()).hexdigest()
 
 
 def described(file: h5py.File) -> tuple:
     """What is to be said of a file in a table: n_images, snapshots, components, estimators, whether kept, MB, time."""
     attributes, size = hdf5.attributes(file), Path(file.filename).stat().st_size / 1e6
-    estimators = [name for name in file if isinstance(file[name], h5py.Group)]
     snapshots = (None, None)
-    if "Snapshots" in estimators:
+    if "Snapshots" in file:
         snapshots = hdf5.child(hdf5.child(file, "Snapshots"), "coordinates_", h5py.Dataset).shape
     kept = PIXELS in file or ACTIVATIONS in file
-    return attributes.get("n_images"), *snapshots, ", ".join(estimators), kept, size, attributes.get("time")
-
-
-def read_states(file: h5py.File) -> dict[str, dict]:
-    """The states of all estimators in a file of a layer."""
-    return {name: hdf5.read_state(hdf5.child(file, name)) for name in file if isinstance(file[name], h5py.Group)}
+    return attributes.get("n_images"), *snapshots, ", ".join(estimators(file)), kept, size, attributes.get("time")
 
 
 def read_rows(file: h5py.File, name: str, rows: np.ndarray | slice) -> np.ndarray:
@@ -223,12 +232,17 @@ def read_rows(file: h5py.File, name: str, rows: np.ndarray | slice) -> np.ndarra
     if values.shape[:1] != (hdf5.attribute(file, "n_images", int),):
         raise hdf5.damaged(values, f"a shape of {values.shape}")
     if name == PIXELS:
-        return values[rows]
+        return _rows(values, rows)
     exponents = hdf5.child(file, EXPONENTS, h5py.Dataset)[()]
     if exponents.shape != values.shape[:1] or exponents.dtype.kind != "i":
         raise hdf5.damaged(values, f"exponents of shape {exponents.shape}")
-    found = values[rows].astype("float32")
+    found = _rows(values, rows).astype("float32")
     return np.ldexp(found, exponents[rows].reshape(-1, *(1,) * (found.ndim - 1)), out=found)
+
+
+def _rows(values, rows):
+    """Rows of a dataset: one by one, since HDF5 takes ten times as long for a list of them."""
+    return values[rows] if isinstance(rows, slice) else np.stack([values[row] for row in rows])
 
 
 @cache

@@ -3,6 +3,7 @@
 import errno
 import shutil
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,30 +20,30 @@ from tqdm.auto import tqdm
 from vizlib._files import TEMPORARY, leftovers
 from vizlib.images import as_images
 from vizlib.networks import PRE, Network
-from vizlib.statistics import Marginals, Moments, Snapshots
+from vizlib.statistics import Moments, Snapshots
 from vizlib.statistics.streaming import fit_together
 from vizlib.store import files
-from vizlib.store.sources import SpooledImages
-from vizlib.store.spool import Spool, SpooledActivations
+from vizlib.store.sources import Images, SpooledImages
+from vizlib.store.spool import Spool
 from vizlib.store.store import StatsStore
 
-BATCH_BYTES = 2**29  # of the activations of all layers that the network computes at a time
+BATCH_BYTES = 2**28  # of the activations of all layers that the network computes at a time
 MOST = 32  # images at a time, however small they are
 KEPT = 2  # times the room of the images, up to which the activations of a layer are kept without being asked for
-FITS = 2  # layers whose statistics are fitted at a time
+AT_ONCE = 2  # blocks that are taken, and then layers that are fitted, at a time
 # What file systems without locks answer: the last two are the ENOTSUPP and EBADFD of some network drives.
 LOCKLESS = {errno.ENOLCK, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, 524, 77}
 
 
 def collect_class(
     store: StatsStore,
-    images,
+    images: Images,
     class_name: str,
     layers: tuple[str, ...],
     keep_activations: bool = False,
     n: int | None = None,
     progress: bool = True,
-):
+) -> None:
     """Collect one class; see `vizlib.collect`."""
     store.check_network()
     files.write_network(store.path, files.network_facts(store.network))
@@ -137,19 +138,20 @@ def _compute(store, class_name, spool, description):
     counts = {index: spool.rows(index).stop - spool.rows(index).start for index in missing}
     with (
         files.reading(store.path, class_name, files.IMAGE) as file,
-        ThreadPoolExecutor(1) as thread,  # the disk works while the network computes the next block
+        ThreadPoolExecutor(AT_ONCE) as threads,  # they sort and write while the network computes the next blocks
         tqdm(total=n, initial=n - sum(counts.values()), desc=description, unit="image", disable=not description) as bar,
     ):
-        written = None
+        under_way = deque()
         for index in missing:
             pixels = as_images(files.read_rows(file, files.PIXELS, spool.rows(index)))
             (_, activations), = net.batches(pixels, tuple(names.values()), spool.step)
-            if written:
-                written.result()
-            written = thread.submit(spool.put, index, {layer: activations[name] for layer, name in names.items()})
+            if len(under_way) == AT_ONCE:
+                under_way.popleft().result()
+            activations = {layer: activations[name] for layer, name in names.items()}
+            under_way.append(threads.submit(spool.put, index, activations))
             bar.update(counts[index])
-        if written:
-            written.result()
+        for task in under_way:
+            task.result()
 
 
 def _is_kept(net: Network, shapes, keep_activations, layer):
@@ -159,10 +161,10 @@ def _is_kept(net: Network, shapes, keep_activations, layer):
 def _fit(store, class_name, spool, is_kept, description):
     """Fit the statistics of all layers in a spool, and write them in turn."""
     rectified, readers = store.network.is_rectified, {layer: spool.reader(layer) for layer in spool.shapes}
-    threads = ThreadPoolExecutor(FITS)
+    threads = ThreadPoolExecutor(AT_ONCE)
     with threadpool_limits(1, "blas"):  # threads of BLAS beside each other spend their time waiting
         try:
-            states = threads.map(_states, readers.values(), map(rectified, readers))
+            states = threads.map(_states, readers.values(), map(rectified, readers), map(spool.marginals, readers))
             fitted = zip(readers, states, strict=True)
             for layer, state in tqdm(fitted, description, len(readers), unit="layer", disable=not description):
                 kept = readers[layer] if is_kept(layer) else None
@@ -171,7 +173,6 @@ def _fit(store, class_name, spool, is_kept, description):
             threads.shutdown(cancel_futures=True)
 
 
-def _states(X: SpooledActivations, rectify: bool) -> dict[str, dict]:
-    marginals = Marginals().fit(X)
+def _states(X, rectify, marginals):
     models = (*fit_together([Moments(), Snapshots(rectify)], X), marginals)
     return {type(model).__name__: model.state() for model in models}

@@ -16,9 +16,10 @@ import h5py
 import numpy as np
 
 from vizlib._files import written
+from vizlib._hdf5 import kind
+from vizlib.images import Rows
 
 CHUNK_BYTES = 2**18
-MAX_COMPRESSION = 100  # of files of others
 LIBVER = ("v110", "v110")  # the first HDF5 whose metadata all carry checksums
 
 
@@ -37,7 +38,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise ValueError(f"expected an intact HDF5 file of statistics in {path}; received: {error}") from error
 
 
-def write_file(path: Path, fill: Callable[[h5py.File], None]):
+def write_file(path: Path, fill: Callable[[h5py.File], None]) -> None:
     """Write the HDF5 file that `fill(file)` makes: all of it, in the place of one that is there, or nothing.
 
     Raises OSError if the disk is full. An interrupt waits for the end.
@@ -95,17 +96,17 @@ class _Disk(io.RawIOBase):
         """Nothing: `written` brings the file to the disk."""
 
 
-def damaged(item, found: str) -> ValueError:
+def damaged(item: h5py.HLObject, found: str) -> ValueError:
     return ValueError(f"expected intact statistics in {item.file.filename}; received, at {item.name}: {found}.")
 
 
-def child(parent: h5py.Group, name: str, kind: type = h5py.Group):
+def child(parent: h5py.Group, name: str, of: type = h5py.Group) -> h5py.Group | h5py.Dataset:
     """The group or dataset of this name in a group."""
     link = parent.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
         raise damaged(parent, f"{name!r} is {link!r}")
     item = parent[name]
-    if not isinstance(item, kind) or h5py.h5o.get_info(item.id).rc != 1:  # of two names, one may lie inside the other
+    if not isinstance(item, of) or h5py.h5o.get_info(item.id).rc != 1:  # of two names, one may lie inside the other
         raise damaged(parent, f"{name!r} is {item!r}, of {h5py.h5o.get_info(item.id).rc} names")
     if isinstance(item, h5py.Dataset):
         _check_dataset(item)
@@ -115,8 +116,8 @@ def child(parent: h5py.Group, name: str, kind: type = h5py.Group):
 def _check_dataset(dataset):
     pipeline = dataset.id.get_create_plist()
     filters = [pipeline.get_filter(i)[0] for i in range(pipeline.get_nfilters())]
-    if _kind(dataset) not in "biuf" or dataset.shape is None or dataset.external or dataset.is_virtual:
-        raise damaged(dataset, f"type {_kind(dataset)}, shape {dataset.shape}, files {dataset.external}")
+    if kind(dataset) not in "biuf" or dataset.shape is None or dataset.external or dataset.is_virtual:
+        raise damaged(dataset, f"type {kind(dataset)}, shape {dataset.shape}, files {dataset.external}")
     if filters != [h5py.h5z.FILTER_FLETCHER32] * bool(dataset.size):
         raise damaged(dataset, f"filters {filters} in place of checksums alone")
     stored = min(stored_bytes(dataset), dataset.file.id.get_filesize())
@@ -124,43 +125,34 @@ def _check_dataset(dataset):
         raise damaged(dataset, f"a shape of {dataset.shape} in {stored} bytes")
 
 
-def _kind(item):
-    """The kind of numbers in a dataset or attribute, a letter as of NumPy, which has none for some: "?"."""
-    try:
-        return item.dtype.kind
-    except TypeError:
-        return "?"
-
-
-def stored_bytes(item) -> int:
+def stored_bytes(item: h5py.HLObject) -> int:
     """How many bytes of the file the numbers of a dataset take."""
     return item.id.get_storage_size() if isinstance(item, h5py.Dataset) else 0
 
 
-def attributes(item) -> dict:
+def attributes(item: h5py.HLObject) -> dict:
     """The attributes of a group, {name: str, number or array}."""
     found = {}
     for name in item.attrs:
         raw = item.attrs.get_id(name)
-        kind = _kind(raw)
-        if kind not in "biufS" or raw.shape is None:
-            raise damaged(item, f"attribute {name!r} of type {kind!r}, shape {raw.shape}")
+        if kind(raw) not in "biufS" or raw.shape is None:
+            raise damaged(item, f"attribute {name!r} of type {kind(raw)!r}, shape {raw.shape}")
         value = item.attrs[name]
         if value.ndim == 0:
-            value = value.decode(errors="replace") if kind == "S" else value.item()
+            value = value.decode(errors="replace") if kind(raw) == "S" else value.item()
         found[name] = value
     return found
 
 
-def attribute(item, name: str, kind: type):
-    """One attribute, which has to be a `kind`: str, int or bool."""
+def attribute(item: h5py.HLObject, name: str, of: type) -> str | int | bool:
+    """One attribute, which has to be of a type: str, int or bool."""
     value = attributes(item).get(name)
-    if type(value) is not kind:
+    if type(value) is not of:
         raise damaged(item, f"its {name} is {value!r}")
     return value
 
 
-def write_attributes(item, values: dict):
+def write_attributes(item: h5py.HLObject, values: dict) -> None:
     """Set attributes: str, numbers or short arrays of them. Text has a fixed length, as HDF5 guards no other."""
     for name, value in values.items():
         if isinstance(value, str):
@@ -176,17 +168,16 @@ def read_state(group: h5py.Group) -> dict:
     return attributes(group) | {name: child(group, name, h5py.Dataset)[()] for name in group}
 
 
-def sha256(states: dict[str, dict]) -> str:
-    """The SHA-256 of states of estimators, {name: {name: array or number}}."""
+def sha256(state: dict) -> str:
+    """The SHA-256 of the state of an estimator, {name: array or number}."""
     found = hashlib.sha256()
-    for estimator, state in sorted(states.items()):
-        for name, value in sorted(state.items()):
-            value = np.ascontiguousarray(value)
-            found.update(repr((estimator, name, value.shape, value.dtype.str)).encode() + value.tobytes())
+    for name, value in sorted(state.items()):
+        value = np.ascontiguousarray(value)
+        found.update(repr((name, value.shape, value.dtype.str)).encode() + value.tobytes())
     return found.hexdigest()
 
 
-def write_state(group: h5py.Group, state: dict):
+def write_state(group: h5py.Group, state: dict) -> None:
     """Write the state of an estimator: arrays become datasets, all else attributes."""
     for name, value in state.items():
         if isinstance(value, np.ndarray) and value.ndim:
@@ -195,7 +186,7 @@ def write_state(group: h5py.Group, state: dict):
             write_attributes(group, {name: value})
 
 
-def write_array(group: h5py.Group, name: str, array):
+def write_array(group: h5py.Group, name: str, array: Rows) -> None:
     """Write what has a shape, a dtype and blocks of rows `array[a:b]` as a dataset, in chunks with checksums."""
     shape, dtype = array.shape, np.dtype(array.dtype)
     if dtype.kind not in "biuf":
@@ -208,26 +199,3 @@ def write_array(group: h5py.Group, name: str, array):
     dataset = group.create_dataset(name, shape, dtype, chunks=(rows, *shape[1:]), fletcher32=True)
     for start in range(0, shape[0], rows):
         dataset[start : start + rows] = array[start : start + rows]
-
-
-def foreign_datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
-    """{path: dataset} of all that is in a group of a file that others wrote, such as a network's weights.
-
-    Raises ValueError unless all are plain numbers that lie in the file itself, in about as many bytes as they declare.
-    """
-    links = []
-    group.visititems_links(lambda path, link: links.append((path, link)))
-    for path, link in links:
-        if not isinstance(link, h5py.HardLink):
-            raise ValueError(f"expected all of a weights file in it; received {path!r}, {link!r}.")
-    found = {path: group[path] for path, _ in links if isinstance(group[path], h5py.Dataset)}
-    for path, item in found.items():
-        stored = item.id.get_storage_size()
-        elsewhere = item.external or item.is_virtual or h5py.h5o.get_info(item.id).rc != 1
-        if _kind(item) not in "biufV" or item.shape is None or elsewhere:
-            raise ValueError(f"expected numbers that lie in the file once; received {path!r} of type {_kind(item)!r}.")
-        if item.size * item.dtype.itemsize > MAX_COMPRESSION * stored:
-            raise ValueError(
-                f"expected numbers as many as declared; received {path!r} of shape {item.shape} in {stored:,} bytes."
-            )
-    return found

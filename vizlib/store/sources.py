@@ -9,12 +9,13 @@ from typing import Self
 import numpy as np
 from tqdm.auto import tqdm
 
-from vizlib.images import as_images, to_uint8
+from vizlib.images import Rows, as_images, to_uint8
 
+Images = Rows | Iterable  # of batches
 BATCH = 64  # images to take of an array at a time
 
 
-def batches(images, n: int | None = None) -> Iterator[np.ndarray]:
+def batches(images: Images, n: int | None = None) -> Iterator[np.ndarray]:
     """The images in turn, some at a time: float32 RGB in [0, 1], (some, height, width, 3); n in all, all if None.
 
     images: something with a shape and slices of rows, such as an array, a `numpy.memmap` or an HDF5 dataset, float in
@@ -55,7 +56,7 @@ def _unscaled(dataset):
         yield part / scale if part.dtype.kind == "f" else part
 
 
-def count(images, n: int | None = None) -> int | None:
+def count(images: Images, n: int | None = None) -> int | None:
     """How many images there are, where that is known before they are read."""
     return n if n is not None else images.shape[0] if hasattr(images, "shape") else None
 
@@ -67,10 +68,10 @@ class SpooledImages:
     shape; `dtype`: uint8 where that loses nothing, else float32, in which rows come.
     """
 
-    def __init__(self, path: Path | None, shape: tuple[int, int, int]):
+    def __init__(self, path: Path | None, shape: tuple[int, int, int]) -> None:
         self.path, self.shape, self._lossless, self._digest = path, (0, *shape), True, hashlib.sha256()
 
-    def take(self, images, n: int | None, progress: str | None) -> Self:
+    def take(self, images: Images, n: int | None, progress: str | None) -> Self:
         """Take images, as `batches` does. Raises ValueError for those of another shape and for fewer than two."""
         total = count(images, n)
         with (

@@ -3,7 +3,8 @@
 The first of them wait in memory, the others on disk:
 
     FOLDER/origin.json          what they are of: the network, the images, how many, and in blocks of how many
-    FOLDER/LAYER/000000.block   of the images of the first block, float32, then the CRC-32 of it all
+    FOLDER/LAYER/000000.block   of the images of the first block, float32; their mean marginals, float64, which need
+                                whole images, while all else is fitted on columns; then the CRC-32 of it all
 
 A block is whole or not there, so that a process may be killed at any moment; its checksum finds out what a power cut
 leaves. An interrupt that can be caught brings to the disk what is in memory.
@@ -13,15 +14,17 @@ import json
 import shutil
 import zlib
 from contextlib import suppress
+from functools import reduce
 from math import prod
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from vizlib._files import quoted, written
+from vizlib._files import TEMPORARY, quoted, written
+from vizlib.statistics.marginals import Marginals, quantiles_shape
 
-MEMORY = 840_000_000  # bytes of activations that wait in memory
+MEMORY = 2**29  # bytes of activations that wait in memory
 CHECKSUM = 4  # bytes behind the values
 
 
@@ -54,8 +57,8 @@ class Spool:
         if kind is None:
             return
         with suppress(OSError):  # a full disk: the next process computes them again
-            for (layer, index), values in self._memory.items():
-                self._write(layer, index, values)
+            for (layer, index), (values, marginals) in self._memory.items():
+                self._write(layer, index, values, marginals)
 
     def remove(self):
         """Remove all of it."""
@@ -74,30 +77,48 @@ class Spool:
     def put(self, index: int, activations: dict[str, np.ndarray]):
         """Take the activations of a block: {layer: float32 (rows, ...)}."""
         for layer, values in activations.items():
+            marginals = Marginals().fit(values)
             if self._used + values.nbytes <= MEMORY:
-                self._memory[layer, index] = values
                 self._used += values.nbytes
+                self._memory[layer, index] = values, marginals
             else:
-                self._write(layer, index, values)
+                self._write(layer, index, values, marginals)
 
     def reader(self, layer: str) -> "SpooledActivations":
         """The activations of all images as an array-like."""
         return SpooledActivations(self, layer)
 
-    def _write(self, layer, index, values):
-        path = self._path(layer, index)
+    def marginals(self, layer: str) -> Marginals:
+        """The mean marginals of all images."""
+        return reduce(Marginals.merge, (self._marginals(layer, i) for i in range(-(-self.n_images // self.step))))
+
+    def _marginals(self, layer, index):
+        if (layer, index) in self._memory:
+            return self._memory[layer, index][1]
+        rows, found = self.rows(index), Marginals()
+        found.n_samples_seen_, shape = rows.stop - rows.start, quantiles_shape(self.shapes[layer])
+        at = 4 * found.n_samples_seen_ * prod(self.shapes[layer])
+        found.quantiles_ = np.fromfile(self._path(layer, index), "float64", prod(shape), offset=at).reshape(shape)
+        return found
+
+    def _write(self, layer, index, values, marginals):
+        path, checksum = self._path(layer, index), 0
         path.parent.mkdir(exist_ok=True)
-        values = np.ascontiguousarray(values)
-        with written(path) as part, open(part, "wb") as file:
-            file.write(values)
-            file.write(_checksum(values))
+        part = path.with_suffix(TEMPORARY)  # that is not brought to the disk at once, which would take its time
+        with open(part, "wb") as file:
+            for array in map(np.ascontiguousarray, (values, marginals.quantiles_)):
+                file.write(array)
+                checksum = zlib.crc32(array, checksum)
+            file.write(checksum.to_bytes(CHECKSUM, "little"))
+        part.replace(path)
 
     def _is_whole(self, layer, index):
-        path, rows = self._path(layer, index), self.rows(index)
+        path, rows, shape = self._path(layer, index), self.rows(index), self.shapes[layer]
         with suppress(FileNotFoundError):
             content = memoryview(path.read_bytes())
-            size = 4 * (rows.stop - rows.start) * prod(self.shapes[layer])
-            if len(content) == size + CHECKSUM and _checksum(content[:size]) == content[size:]:
+            size = 4 * (rows.stop - rows.start) * prod(shape) + 8 * prod(quantiles_shape(shape))
+            checksum = zlib.crc32(content[:size]).to_bytes(CHECKSUM, "little")
+            if len(content) == size + CHECKSUM and checksum == content[size:]:
                 return True
             path.unlink()
         return False
@@ -128,11 +149,10 @@ class SpooledActivations:
             block = self._spool.rows(index)
             inside = range(max(first - block.start, 0), min(end, block.stop) - block.start)
             target = result[block.start + inside.start - first :][: len(inside)]
-            values = self._spool._memory.get((self._layer, index))
-            if values is None:
-                self._read(index, inside, left, target)
+            if (self._layer, index) in self._spool._memory:
+                target[:] = self._spool._memory[self._layer, index][0][inside.start : inside.stop, left:right]
             else:
-                target[:] = values[inside.start : inside.stop, left:right]
+                self._read(index, inside, left, target)
         return result
 
     def _read(self, index, rows, left, target):
@@ -144,7 +164,3 @@ class SpooledActivations:
                 file.seek(row * row_bytes + left * column_bytes)
                 if file.readinto(values) < values.nbytes:
                     raise ValueError(f"expected a whole block of activations in {path}; received a shorter file.")
-
-
-def _checksum(values):
-    return zlib.crc32(values).to_bytes(CHECKSUM, "little")

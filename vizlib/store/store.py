@@ -1,29 +1,41 @@
 """The store: a folder of statistics of a network's activations, a file for each layer of a class."""
 
 import shutil
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
+from cachetools import LRUCache
 
 from vizlib import statistics
 from vizlib._files import TEMPORARY, written
 from vizlib.images import as_images
 from vizlib.networks import PRE, Network
-from vizlib.statistics import LayerPair, Marginals, Mixture, QuiltedPair, Snapshots
+from vizlib.statistics import (
+    GaussianCopula,
+    ImageStatistics,
+    LayerPair,
+    Marginals,
+    Mixture,
+    Moments,
+    QuiltedPair,
+    Snapshots,
+)
 from vizlib.store import files
-from vizlib.store.activations import Memory, RealActivations
 from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Estimator = Snapshots | Moments | Marginals | GaussianCopula | ImageStatistics
 DEFAULT_SAMPLER = "QuiltedGaussian"
 # The state of the snapshots is enough for these.
 SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian")
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
+MEMORY = 2**31  # bytes of activations that a store remembers
 COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
 
 
@@ -33,7 +45,7 @@ class Draw(dict):
     facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
     """
 
-    def __init__(self, values: dict[str, np.ndarray], facts: dict, mixtures: dict[str, list[Mixture]]):
+    def __init__(self, values: dict[str, np.ndarray], facts: dict, mixtures: dict[str, list[Mixture]]) -> None:
         super().__init__(values)
         self.facts, self.mixtures = facts, mixtures
 
@@ -49,9 +61,9 @@ class StatsStore:
     OSError if the disk is full or not to be written to.
     """
 
-    def __init__(self, path: str | PathLike, network: Network | None = None):
+    def __init__(self, path: str | PathLike, network: Network | None = None) -> None:
         self.path, self.network = Path(path).resolve(), network
-        self._memory, self._remembered = Memory(), None
+        self._memory = LRUCache(MEMORY, getsizeof=attrgetter("nbytes"))  # {(class, layer, image): array}
         if network is None:
             files.read_network(self.path)
         else:
@@ -115,10 +127,10 @@ class StatsStore:
         found = {}
         for layer in self.layers(class_name):
             with self._reading(class_name, layer) as file:
-                found[layer] = files.hdf5.attribute(file, "sha256", str)
+                found[layer] = files.sha256(file)
         return found
 
-    def model(self, class_name: str, layer: str, estimator: str | None = None):
+    def model(self, class_name: str, layer: str, estimator: str | None = None) -> Estimator:
         """A fitted estimator of `vizlib.statistics`; its `entry` says which, {str: str}.
 
         estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. Samplers
@@ -133,11 +145,11 @@ class StatsStore:
             raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
         kind, stored = getattr(statistics, name), "Snapshots" if name in SAMPLERS else name
         with self._reading(class_name, layer) as file:
-            sha256 = files.hdf5.attribute(file, "sha256", str)
+            sha256 = files.sha256(file)
             if name == COPULA:
                 model = kind(rectify=files.hdf5.attribute(file, "rectify", bool))
             else:
-                source = {"source": RealActivations(self, class_name, layer, together)} if name in SAMPLERS else {}
+                source = {"source": _RealActivations(self, class_name, layer, together)} if name in SAMPLERS else {}
                 try:
                     model = kind.from_state(files.read_state(file, stored), **source)
                 except (KeyError, TypeError, ValueError) as error:
@@ -220,31 +232,36 @@ class StatsStore:
         if layer == IMAGE:
             with self._reading(class_name, IMAGE) as file:
                 return as_images(files.read_rows(file, files.PIXELS, rows))
-        with self._reading(class_name, layer) as file:
-            if files.ACTIVATIONS in file:
-                return files.read_rows(file, files.ACTIVATIONS, rows)
-        self.check_network()
-        if self._remembered != self.network.fingerprint:
-            self._memory.clear()
-            self._remembered = self.network.fingerprint
         found = {row: self._memory[key] for row in rows.tolist() if (key := (class_name, layer, row)) in self._memory}
         if lacking := [row for row in rows.tolist() if row not in found]:
-            layers = [layer, *(x for x in together if x != layer and not self.collected(class_name)[x])]
-            names = {x: x + PRE * self.network.is_rectified(x) for x in layers}
-            answers = self.network.activations(self.real(class_name, IMAGE, np.array(lacking)), names.values())
-            for x, name in names.items():
-                for row, values in zip(lacking, answers[name], strict=True):
-                    self._memory.put((class_name, x, row), values)
-            found |= zip(lacking, answers[names[layer]], strict=True)
+            found |= zip(lacking, self._recalled(class_name, layer, np.array(lacking), together), strict=True)
         return np.stack([found[row] for row in rows.tolist()])
 
-    def check_network(self):
+    def _recalled(self, class_name, layer, rows, together):
+        """The activations of images from disk, where they are kept, or else from the network; they are remembered."""
+        self._path(class_name, layer)  # raises for a layer that is not there
+        kept = self.collected(class_name)
+        if kept[layer]:
+            with self._reading(class_name, layer) as file:
+                answers = {layer: files.read_rows(file, files.ACTIVATIONS, rows)}
+        else:
+            self.check_network()
+            layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
+            names = {x: x + PRE * self.network.is_rectified(x) for x in layers}
+            found = self.network.activations(self.real(class_name, IMAGE, rows), names.values())
+            answers = {x: found[name] for x, name in names.items()}
+        for x, values in answers.items():
+            for row, value in zip(rows.tolist(), values, strict=True):
+                self._memory[class_name, x, row] = value.copy()
+        return answers[layer]
+
+    def check_network(self) -> None:
         """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
         if self.network is None:
             raise ValueError(f"expected StatsStore({str(self.path)!r}, network); received a store without its network.")
         files.check_network(self.path, files.network_facts(self.network))
 
-    def delete(self, class_name: str, layer: str | None = None):
+    def delete(self, class_name: str, layer: str | None = None) -> None:
         """Remove a class, or one layer of it."""
         self._check_class(class_name)
         if layer is not None:
@@ -255,7 +272,7 @@ class StatsStore:
         folder.rename(gone)
         shutil.rmtree(gone)
 
-    def merge(self, other: "StatsStore"):
+    def merge(self, other: "StatsStore") -> None:
         """Copy the classes and layers of another store that this one lacks: all of them or, if that fails, none.
 
         Raises ValueError if it is of another network, or has a class of the same name of other images.
@@ -277,7 +294,8 @@ class StatsStore:
                     path = files.path_of(self.path, class_name, layer)
                     if not path.exists():
                         with other._reading(class_name, layer) as file:
-                            files.read_states(file)  # that what is damaged does not spread
+                            for name in files.estimators(file):
+                                files.read_state(file, name)  # that what is damaged does not spread
                         path.parent.mkdir(parents=True, exist_ok=True)
                         with written(path) as part:
                             shutil.copyfile(other._path(class_name, layer), part)
@@ -315,6 +333,16 @@ class StatsStore:
         if not isinstance(class_name, str) or not files.path_of(self.path, class_name, IMAGE).is_file():
             known = ", ".join(self.classes) or "none"
             raise ValueError(f"expected a class of {self.path} ({known}); received {class_name!r}.")
+
+
+class _RealActivations:
+    """The activations of the images of a class, as the model of a layer looks at them: X[rows], rows ascending."""
+
+    def __init__(self, *of):
+        self._store, self._class_name, self._layer, self._together = of
+
+    def __getitem__(self, rows):
+        return self._store.real(self._class_name, self._layer, rows, self._together)
 
 
 def _sources(model: Snapshots, mixture: Mixture) -> np.ndarray:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from keras import ops
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
-Tensor = Any  # of the backend; NumPy's arrays do as well
+from vizlib.backend import Tensor
 
 # The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
 # columns of the latter changes colour the way that photographs do, brightness first.

@@ -67,7 +67,7 @@ def versions() -> dict[str, str]:
     return library_versions() | {"vizlib": __version__, "python": platform.python_version(), "machine": machine}
 
 
-def save(path: str | PathLike, result: Result):
+def save(path: str | PathLike, result: Result) -> None:
     """Write the images of a `Result` side by side to a PNG that carries its recipe: the whole file or none."""
     save_image(path, enlarged(result.images), {KEY: json.dumps(result.provenance)})
 
@@ -92,7 +92,7 @@ def rerun(
     net: Network | None = None,
     store: StatsStore | str | PathLike | None = None,
     progress: bool = True,
-    **given,
+    **given: np.ndarray,
 ) -> Result:
     """Make the images of a recipe again, bit for bit on the same machine and backend: a `Result`.
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from keras import ops
 
+from vizlib.backend import Tensor
 from vizlib.networks.network import SCORES
 from vizlib.statistics import (
     ImageStatistics,
@@ -20,7 +21,7 @@ from vizlib.statistics import (
     edge_sharpness,
     total_variation,
 )
-from vizlib.synthesis.canvases import MEAN_COLOUR, Tensor
+from vizlib.synthesis.canvases import MEAN_COLOUR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +189,7 @@ class Outliers(LayerTerm):
     model: PCAGaussian
     threshold: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.model.axes_  # noqa: B018 (made now: the store cannot ask its network while a step is compiled)
 
     def z(self, activations: Tensor) -> Tensor:

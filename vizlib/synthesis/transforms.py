@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from keras import ops
 
-from vizlib.synthesis.canvases import Tensor
+from vizlib.backend import Tensor
 
 
 class View(Protocol):
@@ -33,7 +33,7 @@ class Jitter:
     reach: float | np.ndarray = field(compare=False)
     margin: int = field(init=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "margin", int(np.max(self.reach, initial=0)))
 
     def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
