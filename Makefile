@@ -31,7 +31,7 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks
 
 notebooks: .venv/ready  ## execute the notebooks in place
-	$(PY) -m nbconvert --to notebook --execute --inplace notebooks/*.ipynb
+	$(PY) scripts/notebooks.py
 
 NOTEBOOK ?= $(wildcard notebooks/*_explorer.ipynb)
 CLASSES ?= face house

@@ -23,6 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 RUNS, CLASS, SIZE = 3, "golden_retriever", 224
 LAYERS = ["block3_conv3", "block4_conv3", "block5_conv3"]
 MEMORY_AT = 500, 2000
+OUTPUT = Path("output")
+
+
+def scratch():
+    """A folder for a moment, on the disk of the project: that of /tmp may be memory."""
+    OUTPUT.mkdir(exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=OUTPUT)
 
 
 def convolutions(net):
@@ -52,7 +59,7 @@ def rates(net, images, layers, predicted=None):
         model.predict(shown, verbose=0)
 
     def collect():
-        with tempfile.TemporaryDirectory(dir=".") as folder:
+        with scratch() as folder:
             viz.collect(viz.StatsStore(Path(folder, "stats"), net), images, "class", layers, progress=False)
 
     collect(), predict()  # to warm up
@@ -84,7 +91,7 @@ def collect_noise(n, source, layers):
         return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
 
     before, batches = status("VmRSS"), (noise(net, 20, i) for i in range(n // 20))
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with scratch() as folder:
         viz.collect(viz.StatsStore(Path(folder, "stats"), net), batches, "noise", layers, progress=False)
     print(before, status("VmHWM"))
 
@@ -144,8 +151,7 @@ def draw_figure(net, store, class_name, images):
             ("samples", model.sample(len(images))),
         ):
             rows[f"{name}, {layer}"] = viz.reconstruct(net, targets, layer, steps=150, progress=False).images
-    path = Path("output/round_trip.png")
-    path.parent.mkdir(exist_ok=True)
+    path = OUTPUT / "round_trip.png"
     viz.plots.image_grid(rows).savefig(path)
     print(f"\nfigure in {path}")
 
@@ -164,7 +170,7 @@ def main(source="mini", class_name=CLASS):
         print_memory(source, every)
         return
     images = viz.load_images(Path(source, "imagenet/photos/train"), class_name, 300, size=SIZE)
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with scratch() as folder:
         store = viz.StatsStore(Path(folder, "stats"), net)
         viz.collect(store, images, class_name, LAYERS, progress=False)
         print_round_trip(net, store, class_name, images[:4], LAYERS)

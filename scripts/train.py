@@ -2,10 +2,12 @@
 
 import argparse
 import hashlib
+import json
 import os
 import time
 from functools import partial
 from pathlib import Path
+from zipfile import ZipFile
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -20,6 +22,8 @@ from vizlib.networks.network import vgg_preprocess
 from vizlib.partworld.embedded import DATA
 from vizlib.realism import find_parts, matches
 
+UNUSED_VALUES = {"renorm": False, "renorm_momentum": 0.99}  # of the keys below, where it is not None
+UNUSED = {"input_axes", "output_axes", "quantization_config", "renorm", "renorm_clipping", "renorm_momentum"}
 TEST_SEED = 990_000  # of the scenes that no network has seen
 
 
@@ -77,10 +81,28 @@ def found(model):
 
 
 def save(model, path):
-    """Write the file whole or not at all."""
+    """Write the file whole or not at all, so that the oldest Keras that is allowed reads it too."""
     part = path.with_name(f"part-{path.name}")
     model.save(part)
+    with ZipFile(part) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["config.json"] = json.dumps(older(json.loads(members["config.json"]))).encode()
+    with ZipFile(part, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
     part.replace(path)
+
+
+def older(config):
+    """A configuration without what Keras 3.9 does not know; none of it may be in use."""
+    if isinstance(config, list):
+        return [older(entry) for entry in config]
+    if not isinstance(config, dict):
+        return config
+    used = {key: config[key] for key in UNUSED & set(config) if config[key] != UNUSED_VALUES.get(key)}
+    if used:
+        raise ValueError(f"expected a network that Keras 3.9 can read; received one that uses {used}.")
+    return {key: older(value) for key, value in config.items() if key not in UNUSED}
 
 
 def record(path, score, seconds):

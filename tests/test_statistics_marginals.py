@@ -23,6 +23,17 @@ def test_they_are_the_mean_of_sorted_values(seed):
     np.testing.assert_allclose(Marginals().fit(X).quantiles_, expected, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize("shape", [(6, 5, 3), (6, 5, 1), (3,)])
+def test_what_is_fitted_stays_as_it_is(shape):
+    X = data(0, 4, shape)
+    before = X.copy()
+    X.flags.writeable = False  # as what TensorFlow gives
+    Marginals().fit(X)
+    X.flags.writeable = True
+    Marginals().fit(X)
+    np.testing.assert_array_equal(X, before)
+
+
 @pytest.mark.parametrize("side", [32, 33, 100])
 def test_of_more_positions_neighbours_in_the_order_are_averaged(side):
     X = data(1, 2, (side, side, 2))

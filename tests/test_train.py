@@ -1,5 +1,7 @@
 """What `make train` is made of: augmented targets, folding, the records beside the files."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -106,3 +108,24 @@ def test_a_record_takes_the_place_of_the_old_one(tmp_path):
     assert (tmp_path / "README.md").read_text().splitlines()[4:] == \
         [f"| `a.keras` | accuracy 1 | 3 | 3 | `{digest}` |", "| `b.keras` | kept |"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "SHA256SUMS", "a.keras"]
+
+
+def test_files_are_saved_as_the_oldest_keras_reads_them(tmp_path):
+    import keras
+    from train import save
+
+    parts = keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3), keras.layers.BatchNormalization(), keras.layers.Dense(2)
+    model = keras.Sequential(parts)
+    save(model, tmp_path / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    config = zipfile.ZipFile(tmp_path / "model.keras").read("config.json").decode()
+    assert not [key for key in ("quantization_config", "input_axes", "renorm") if key in config]
+    images = np.random.default_rng(0).random((2, 4, 4, 3), np.float32)
+    assert np.array_equal(keras.saving.load_model(tmp_path / "model.keras").predict(images), model.predict(images))
+
+
+def test_a_network_that_the_oldest_keras_cannot_read_is_not_saved():
+    from train import older
+
+    with pytest.raises(ValueError, match="Keras 3.9.*renorm"):
+        older({"layers": [{"config": {"renorm": True, "axis": -1}}]})

@@ -9,8 +9,9 @@ from vizlib.statistics import ImageStatistics
 from vizlib.store import IMAGE, StatsStore
 from vizlib.synthesis.baselines import score as neuron_score
 from vizlib.synthesis.canvases import Cosine
-from vizlib.synthesis.loop import Callback, Result, adam, optimize
+from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
+from vizlib.synthesis.rules import adam
 from vizlib.synthesis.terms import Distance, Outliers, priors
 from vizlib.synthesis.transforms import Jitter
 

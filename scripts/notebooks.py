@@ -1,0 +1,39 @@
+"""Execute notebooks in place: `notebooks.py [NOTEBOOK …]`, all of them by default.
+
+A notebook that fails stays as it was. What libraries write to the kernel's standard error behind Python's back, such as
+TensorFlow's notes on the processor, goes to the terminal and not into the notebook. Run it through `make notebooks`.
+"""
+
+import sys
+from pathlib import Path
+from time import monotonic
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+LIMIT = 1200  # seconds for a cell
+
+
+def execute(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)
+    place = {"metadata": {"path": str(path.parent)}}
+    quiet = ["--IPKernelApp.capture_fd_output=False"]
+    client = NotebookClient(
+        notebook, timeout=LIMIT, kernel_name="python3", resources=place, record_timing=False, extra_arguments=quiet
+    )
+    client.execute()
+    part = path.with_suffix(".part")
+    nbformat.write(notebook, part)
+    part.replace(path)
+
+
+if __name__ == "__main__":
+    for path in map(Path, sys.argv[1:]) if sys.argv[1:] else sorted(NOTEBOOKS.glob("*.ipynb")):
+        begun = monotonic()
+        execute(path.resolve())
+        print(f"{path.name}: {monotonic() - begun:.0f} s", flush=True)
