@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import reduce
 from math import prod
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -36,7 +37,7 @@ class Spool:
     written, so that another process can go on from there.
     """
 
-    def __init__(self, folder: Path, origin: dict, shapes: dict[str, tuple[int, ...]]):
+    def __init__(self, folder: Path, origin: dict, shapes: dict[str, tuple[int, ...]]) -> None:
         self.folder, self.origin, self.shapes = folder, origin, shapes
         self.n_images, self.step = origin["n_images"], origin["step"]
         self._memory, self._used = {}, 0
@@ -53,14 +54,16 @@ class Spool:
                 part.write_text(origin)
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if kind is None:
             return
         with suppress(OSError):  # a full disk: the next process computes them again
             for (layer, index), (values, marginals) in self._memory.items():
                 self._write(layer, index, values, marginals)
 
-    def remove(self):
+    def remove(self) -> None:
         """Remove all of it."""
         self._memory, self._used = {}, 0
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -74,7 +77,7 @@ class Spool:
         indices = range(-(-self.n_images // self.step))
         return [i for i in indices if not all([self._is_whole(layer, i) for layer in self.shapes])]
 
-    def put(self, index: int, activations: dict[str, np.ndarray]):
+    def put(self, index: int, activations: dict[str, np.ndarray]) -> None:
         """Take the activations of a block: {layer: float32 (rows, ...)}."""
         for layer, values in activations.items():
             marginals = Marginals().fit(values)
@@ -132,14 +135,14 @@ class SpooledActivations:
 
     dtype = np.dtype("float32")
 
-    def __init__(self, spool: Spool, layer: str):
+    def __init__(self, spool: Spool, layer: str) -> None:
         self._spool, self._layer = spool, layer
         self.shape = (spool.n_images, *spool.shapes[layer])
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: slice | tuple[slice, slice]) -> np.ndarray:
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
         first, end, _ = rows.indices(len(self))
         left, right, _ = columns.indices(self.shape[1])
