@@ -89,7 +89,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 ORDER = (  # a room imports from those before it, and from no other
-    "backend", "_arrays", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution",
+    "_arrays", "backend", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution",
     "plots", "synthesis", "realism", "explorer",
 )
 

@@ -65,10 +65,10 @@ def test_any_slice(draw):
         patch.setattr(spool, "MEMORY", draw.draw(st.sampled_from([0, 500, 10**9])))
         opened = filled(Path(root, "spool"))
         ends = st.integers(-30, 30) | st.none()
-        rows, columns = (slice(draw.draw(ends), draw.draw(ends)) for _ in range(2))
-        expected = VALUES["conv"][rows, columns]
-        if len(range(*rows.indices(N))) and len(range(*columns.indices(4))):
-            np.testing.assert_array_equal(opened.reader("conv")[rows, columns], expected)
+        rows, columns, inner = key = tuple(slice(draw.draw(ends), draw.draw(ends)) for _ in range(3))
+        if len(range(*rows.indices(N))) and len(range(*columns.indices(4))) and len(range(*inner.indices(3))):
+            for part in (key[:1], key[:2], key):
+                np.testing.assert_array_equal(opened.reader("conv")[part], VALUES["conv"][part])
             np.testing.assert_array_equal(opened.reader("conv")[rows], VALUES["conv"][rows])
 
 

@@ -67,8 +67,9 @@ def test_quantiles_by_hand():
     np.testing.assert_allclose(model._back(ranks), [[0, 5], [1, 5], [2, 5], [3, 5]], rtol=1e-6)
 
 
-def test_scores_do_not_depend_on_the_blocks(monkeypatch):
-    X = rectified(50).reshape(50, 5, 1).repeat(4, axis=2)
+@pytest.mark.parametrize("shape", [(5, 4), (5, 5, 4)])
+def test_scores_do_not_depend_on_the_blocks(shape, monkeypatch):
+    X = rectified(50).reshape(50, 5, 1).repeat(np.prod(shape[1:]), axis=2).reshape(50, *shape)
     whole = GaussianCopula().fit(X)
     monkeypatch.setattr(streaming, "BLOCK_BYTES", 8 * 50 * 4 * 2)
     in_blocks = GaussianCopula().fit(X)

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import uniform_filter
 
 from vizlib.statistics import LocalGaussian, QuiltedGaussian, QuiltedPair, Snapshots, quilted
-from vizlib.statistics.quilting import _nearest_patches
+from vizlib.statistics.quilting import _Patches
 
 
 def test_an_activation_is_the_quilt_of_itself():
@@ -44,7 +44,7 @@ def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach,
             squared = uniform_filter(((moved - draw) ** 2).sum(axis=2), side, mode="nearest")
             apart[source, down - reach, right - reach] = squared
     expected = np.array([*apart])[np.argmin([*apart.values()], axis=0)]
-    np.testing.assert_array_equal(np.moveaxis(_nearest_patches(draw, sources), 0, 2), expected)
+    np.testing.assert_array_equal(np.moveaxis(_Patches(sources).nearest(draw), 0, 2), expected)
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():

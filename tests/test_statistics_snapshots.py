@@ -63,6 +63,21 @@ def test_in_single_precision_too(seed, monkeypatch):
     np.testing.assert_allclose(model.inverse_transform(model.coordinates_), X, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(7,), (5, 6), (4, 5, 3), (2, 3, 4, 2)])
+@pytest.mark.parametrize("room", [1, 10, 50, 10**6])
+def test_blocks_are_all_columns_in_order(shape, room, monkeypatch):
+    """Of maps all channels of a position together, and no more than there is room for, if more than one goes in."""
+    monkeypatch.setattr(streaming, "BLOCK_BYTES", 4 * 6 * room)
+    X, at = data(0, 6, shape).astype("float32"), 0
+    for columns, values in streaming.blocks(X, "float32"):
+        assert columns.start == at and values.shape[1] % (shape[2] if len(shape) == 3 else 1) == 0
+        assert values.shape[1] <= max(room, np.prod(shape[2 if len(shape) == 3 else 1 :]))
+        np.testing.assert_array_equal(values, X.reshape(6, -1)[:, columns])
+        values[:] = 0  # a copy
+        at = columns.stop
+    assert at == np.prod(shape) and X.any()
+
+
 def test_components_by_hand():
     X = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], "float32") + 10
     model = Snapshots().fit(X)

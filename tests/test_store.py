@@ -165,7 +165,7 @@ def test_a_lower_layer_is_made_of_the_images_of_the_upper_one(store):
     real = store.activations("cat", "conv")
     for i, mixture in enumerate(mixtures):
         np.testing.assert_array_equal(drawn.mixtures["near"][i].images, mixture.images)
-        found = statistics.quilting._nearest_patches(values[i], real[mixture.images])
+        found = statistics.quilting._Patches(real[mixture.images]).nearest(values[i])
         expected = statistics.quilting._put_together(found, lower[mixture.images], 1)
         np.testing.assert_allclose(drawn["near"][i], np.maximum(expected, 0), rtol=1e-6)
 

@@ -1,9 +1,11 @@
-"""Images as arrays: float32 RGB in [0, 1], (n, height, width, 3), the library's own form."""
+"""Arrays: images as the library has them, float32 RGB in [0, 1], (n, height, width, 3), and a fast transpose."""
 
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+ROWS = 64  # that are transposed at a time
 
 
 class Rows(Protocol):
@@ -42,3 +44,11 @@ def as_images(array: ArrayLike) -> np.ndarray:
 def to_uint8(images: ArrayLike) -> np.ndarray:
     """Images, as `as_images` takes them, to uint8 in [0, 255], rounded, of the same shape."""
     return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))
+
+
+def transposed(values: np.ndarray) -> np.ndarray:
+    """A contiguous transpose of values (m, n): (n, m), a few rows at a time, which the processor's cache can hold."""
+    result = np.empty(values.shape[::-1], values.dtype)
+    for start in range(0, len(values), ROWS):
+        result[:, start : start + ROWS] = values[start : start + ROWS].T
+    return result

@@ -99,7 +99,7 @@ class _Scores:
             return values  # for the one check that there is
         start, stop, _ = key[1].indices(self.shape[1])
         # A seed for each row of features: the same scores whatever block they are asked for in.
-        ties = np.stack([_uniform(i, (len(values), *values.shape[2:])) for i in range(start, stop)], axis=1)
+        ties = np.stack([_uniform(i, (len(values), *self.shape[2:]))[:, *key[2:]] for i in range(start, stop)], axis=1)
         atom = values.min(axis=0)
         order = np.argsort(np.where(values == atom, atom - ties, values), axis=0)
         ranks = np.empty(values.shape)

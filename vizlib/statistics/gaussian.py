@@ -196,12 +196,12 @@ class _Samples:
         return self.shape[0]
 
     def __getitem__(self, key):
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+        rows, *columns = key if isinstance(key, tuple) else (key,)
         rows, parts = np.arange(len(self))[rows], []
         for model, start, stop in zip(self.models, self.starts, self.starts[1:], strict=False):
             own = rows[(start <= rows) & (rows < stop)] - start
             if len(own):
-                parts.append(model.real(model.images_[own])[:, columns])
+                parts.append(model.real(model.images_[own])[:, *columns])
         return np.concatenate(parts)
 
 

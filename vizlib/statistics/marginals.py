@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from vizlib._arrays import transposed
 from vizlib.statistics.streaming import Samples
 
 MAX_QUANTILES = 1024  # of a channel
@@ -31,7 +32,7 @@ class Marginals:
         positions = prod(X.shape[1:-1])
         sums = np.zeros((channels, positions))
         for i in range(len(X)):
-            values = np.array(X[i : i + 1].reshape(positions, channels).T, order="C")  # sorted thrice as fast
+            values = transposed(X[i : i + 1].reshape(positions, channels))  # sorted thrice as fast
             values.sort(axis=1)
             sums += values
         edges = np.arange(q + 1) * positions // q

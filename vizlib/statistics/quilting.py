@@ -90,7 +90,7 @@ class QuiltedPair:
         return np.stack(values), list(mixtures)
 
     def _below(self, upper, images):
-        found = _nearest_patches(upper, self.upper.real(images))
+        found = _Patches(self.upper.real(images)).nearest(upper)
         return _put_together(found, self.lower.real(images), 1), _shares(images, found[0])
 
 
@@ -106,38 +106,45 @@ def quilted(draw: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarr
     overlap, as a share of the variance. Patches are compared over a quarter of the layer's height; they may come from
     up to a sixteenth of it away, at least one position.
     """
+    patches = _Patches(sources)
     for _ in range(ROUNDS):
-        found = _nearest_patches(draw, sources)
+        found = patches.nearest(draw)
         draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
     apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
     return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))
 
 
-def _nearest_patches(draw, sources):
-    """For each position the source of the nearest patch, and how far down and right of it that lies: int (3, h, w)."""
-    height, width = draw.shape[:2]
-    reach = max(1, height // 16)
-    around = np.pad(np.moveaxis(sources, 0, 2), ((reach, reach), (reach, reach), (0, 0), (0, 0)), mode="edge")
-    half = np.einsum("hwmc,hwmc->hwm", around, around) / 2
+class _Patches:
+    """The patches of sources (m, h, w, channels), to look for the nearest ones again and again."""
 
-    def candidates(values):  # what may lie beside each position in one axis, which takes no copy
-        windows = np.moveaxis(sliding_window_view(values, 2 * reach + 1, axis=1), -1, 2)
+    def __init__(self, sources):
+        self.n_sources, self.reach = len(sources), max(1, sources.shape[1] // 16)
+        r = self.reach
+        around = np.pad(np.moveaxis(sources, 0, 2), ((r, r), (r, r), (0, 0), (0, 0)), mode="edge")
+        half = np.einsum("hwmc,hwmc->hwm", around, around) / 2
+        self._around, self._half = self._candidates(around), self._candidates(half)
+
+    def _candidates(self, values):
+        """What may lie beside each position in one axis, which takes no copy."""
+        windows = np.moveaxis(sliding_window_view(values, 2 * self.reach + 1, axis=1), -1, 2)
         return windows.reshape(*windows.shape[:2], -1, *values.shape[3:])
 
-    around, half = candidates(around), candidates(half)
-    over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
-    least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
-    for down in range(-reach, reach + 1):
-        rows = slice(reach + down, reach + down + height)
-        # half the squared distance, but for what is the same of all candidates
-        apart = half[rows] - (around[rows] @ draw[..., None])[..., 0]
-        apart = over_columns @ (over_rows @ apart.reshape(height, -1)).reshape(apart.shape)
-        right, source = np.divmod(apart.argmin(axis=2), len(sources))
-        nearest = apart.min(axis=2)
-        nearer = nearest < least
-        least[nearer] = nearest[nearer]
-        found[:, nearer] = np.stack([source, np.full_like(source, down), right - reach])[:, nearer]
-    return found
+    def nearest(self, draw):
+        """For each position the source of the nearest patch, and how far down and right of it that lies: (3, h, w)."""
+        height, width = draw.shape[:2]
+        over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
+        least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
+        for down in range(-self.reach, self.reach + 1):
+            rows = slice(self.reach + down, self.reach + down + height)
+            # half the squared distance, but for what is the same of all candidates
+            apart = self._half[rows] - (self._around[rows] @ draw[..., None])[..., 0]
+            apart = over_columns @ (over_rows @ apart.reshape(height, -1)).reshape(apart.shape)
+            right, source = np.divmod(apart.argmin(axis=2), self.n_sources)
+            nearest = apart.min(axis=2)
+            nearer = nearest < least
+            least[nearer] = nearest[nearer]
+            found[:, nearer] = np.stack([source, np.full_like(source, down), right - self.reach])[:, nearer]
+        return found
 
 
 def _mean_filter(length, side):

@@ -12,26 +12,31 @@ ROWS = 32  # that are summed in single precision, before the sum goes on in doub
 
 
 class Samples(Protocol):
-    """Values of n samples, (n, ...): X[rows] and X[:, columns], slices of the first two axes, are arrays."""
+    """Values of n samples, (n, ...): X[rows], and slices of the first two axes, or three of four, are arrays."""
 
     shape: tuple[int, ...]
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, key: slice | tuple[slice, slice] | np.ndarray, /) -> np.ndarray: ...
+    def __getitem__(self, key: slice | tuple[slice, ...] | np.ndarray, /) -> np.ndarray: ...
 
 
 def blocks(X: Samples, dtype: str = "float64") -> Iterator[tuple[slice, np.ndarray]]:
     """The features of X in turn: a slice of columns of (n, p), and a copy of these columns, (n, columns).
 
-    X: anything with `shape`, `len` and X[:, a:b] over the first feature axis: an array, an HDF5 dataset.
+    X: anything with `shape`, `len` and X[:, a:b] over the first feature axis, of (n, h, w, channels) X[:, a:b, c:d] too:
+    an array, an HDF5 dataset. Blocks hold all channels of a position.
     """
-    width = prod(X.shape[2:])
-    step = max(1, BLOCK_BYTES // (np.dtype(dtype).itemsize * max(len(X), 1) * width))
+    at, room = 0, BLOCK_BYTES // (np.dtype(dtype).itemsize * max(len(X), 1))
+    step, width = max(1, room // prod(X.shape[2:])), X.shape[2] if len(X.shape) == 4 else 1
+    part = min(width, max(1, room // prod(X.shape[3:])))
     for start in range(0, X.shape[1], step):
-        block = np.array(X[:, start : start + step], dtype)
-        block = block.reshape(len(X), prod(block.shape[1:]))
-        yield slice(start * width, start * width + block.shape[1]), block
+        for left in range(0, width, part):
+            inner = (slice(left, left + part),) if part < width else ()
+            block = np.array(X[:, start : start + step, *inner], dtype)
+            block = block.reshape(len(X), prod(block.shape[1:]))
+            yield slice(at, at + block.shape[1]), block
+            at += block.shape[1]
 
 
 def fit_together(estimators: list, X: Samples) -> list:

@@ -27,7 +27,7 @@ from vizlib.store.sources import Images, SpooledImages
 from vizlib.store.spool import Spool
 from vizlib.store.store import StatsStore
 
-BATCH_BYTES = 2**28  # of the activations of all layers that the network computes at a time
+BATCH_BYTES = 2**29  # of the activations of all layers that the network computes at a time
 MOST = 32  # images at a time, however small they are
 KEPT = 2  # times the room of the images, up to which the activations of a layer are kept without being asked for
 AT_ONCE = 2  # blocks that are taken, and then layers that are fitted, at a time

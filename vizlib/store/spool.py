@@ -25,7 +25,7 @@ import numpy as np
 from vizlib._files import TEMPORARY, quoted, written
 from vizlib.statistics.marginals import Marginals, quantiles_shape
 
-MEMORY = 2**29  # bytes of activations that wait in memory
+MEMORY = 2**28  # bytes of activations that wait in memory
 CHECKSUM = 4  # bytes behind the values
 
 
@@ -131,7 +131,7 @@ class Spool:
 
 
 class SpooledActivations:
-    """float32 (n, ...) in a spool: `X[rows]` and `X[:, columns]` of slices of the first two axes are arrays."""
+    """float32 (n, ...) in a spool: `X[rows]`, and slices of the first two or three axes, are arrays."""
 
     dtype = np.dtype("float32")
 
@@ -142,28 +142,29 @@ class SpooledActivations:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: slice | tuple[slice, slice]) -> np.ndarray:
-        rows, columns = key if isinstance(key, tuple) else (key, slice(None))
+    def __getitem__(self, key: slice | tuple[slice, ...]) -> np.ndarray:
+        rows, *columns = key if isinstance(key, tuple) else (key,)
         first, end, _ = rows.indices(len(self))
-        left, right, _ = columns.indices(self.shape[1])
-        result = np.empty((end - first, right - left, *self.shape[2:]), self.dtype)
+        lengths = [len(range(*at.indices(n))) for at, n in zip(columns, self.shape[1:], strict=False)]
+        result = np.empty((end - first, *lengths, *self.shape[1 + len(lengths) :]), self.dtype)
         step = self._spool.step
         for index in range(first // step, -(-end // step)):
             block = self._spool.rows(index)
             inside = range(max(first - block.start, 0), min(end, block.stop) - block.start)
             target = result[block.start + inside.start - first :][: len(inside)]
             if (self._layer, index) in self._spool._memory:
-                target[:] = self._spool._memory[self._layer, index][0][inside.start : inside.stop, left:right]
+                target[:] = self._spool._memory[self._layer, index][0][inside.start : inside.stop, *columns]
             else:
-                self._read(index, inside, left, target)
+                self._read(index, inside, columns, target)
         return result
 
-    def _read(self, index, rows, left, target):
+    def _read(self, index, rows, columns, target):
         """Read some columns of some rows of a block from disk: not mapped, as memory would seem to hold all of it."""
-        row_bytes, column_bytes = (4 * prod(self.shape[axis:]) for axis in (1, 2))
         path = self._spool._path(self._layer, index)
+        starts = [at.indices(n)[0] for at, n in zip(columns, self.shape[1:], strict=False)]
         with open(path, "rb", buffering=0) as file:
-            for row, values in zip(rows, target, strict=True):
-                file.seek(row * row_bytes + left * column_bytes)
-                if file.readinto(values) < values.nbytes:
+            for place in np.ndindex(len(rows), *target.shape[1 : len(columns)]):  # what lies together in the file
+                at = rows[place[0]], *(start + i for start, i in zip(starts, (*place[1:], 0), strict=False))
+                file.seek(sum(4 * prod(self.shape[axis + 1 :]) * i for axis, i in enumerate(at)))
+                if file.readinto(target[place]) < target[place].nbytes:
                     raise ValueError(f"expected a whole block of activations in {path}; received a shorter file.")

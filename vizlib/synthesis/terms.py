@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 from keras import ops
 
-from vizlib.backend import Tensor
+from vizlib.backend import Tensor, matched
 from vizlib.networks.network import SCORES
 from vizlib.statistics import (
     ImageStatistics,
@@ -215,6 +215,27 @@ class Outliers(LayerTerm):
         axes, signal, noise, own = self.model.conditionals()
         deviation = np.sqrt([noise / own, noise * own])
         return [np.asarray(x, "float32") for x in (self.model.mean_, axes, signal, deviation)]
+
+
+@dataclass(frozen=True)
+class Marginals(LayerTerm):
+    """How far the sorted values of each channel are from target quantiles: the one-dimensional transport of each.
+
+    Where values lie does not count, only how often each occurs (VITAL: Görgün et al. 2025). The squared distance over
+    the variance of the quantiles within their channels; the order of the values is held fixed in the gradient.
+
+    quantiles: float32 (n, q, channels), ascending along the second axis, for each image, q at most the number of
+    positions, as `statistics.Marginals` and `StatsStore.marginals` give them.
+    """
+
+    quantiles: np.ndarray
+    per_image = ("quantiles",)
+
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
+        values, targets = activations[self.layer], self.quantiles
+        values = ops.reshape(values, (values.shape[0], -1, values.shape[-1]))
+        spread = ops.mean((targets - ops.mean(targets, axis=1, keepdims=True)) ** 2, axis=(1, 2))
+        return ops.mean((values - matched(values, targets)) ** 2, axis=(1, 2)) / ops.maximum(spread, 1e-12)
 
 
 def _excess(z, usual):
