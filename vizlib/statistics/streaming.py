@@ -24,7 +24,7 @@ class Samples(Protocol):
 def blocks(X: Samples, dtype: str = "float64") -> Iterator[tuple[slice, np.ndarray]]:
     """The features of X in turn: a slice of columns of (n, p), and a copy of these columns, (n, columns).
 
-    X: anything with `shape`, `len` and X[:, a:b] over the first feature axis, of (n, h, w, channels) X[:, a:b, c:d] too:
+    X: anything with `shape`, `len` and X[:, a:b] over the first feature axis, of (n, h, w, c) X[:, a:b, c:d] too:
     an array, an HDF5 dataset. Blocks hold all channels of a position.
     """
     at, room = 0, BLOCK_BYTES // (np.dtype(dtype).itemsize * max(len(X), 1))
