@@ -41,8 +41,9 @@ class QuiltedGaussian(LocalGaussian):
             return super().draw(n, seed, temperature)
         mixtures = self._mixtures(CANDIDATES * n, generator(n, seed, temperature), temperature)
         points = self.coordinates_of(mixtures)
-        images = [self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)] for point in points]
+        images = [np.sort(self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)]) for point in points]
         quilts = []
+        self.real(np.unique(images))  # that a source which computes them does so for all at once
         with ThreadPoolExecutor(CANDIDATES) as threads:
             for i in range(0, len(mixtures), CANDIDATES):
                 of = slice(i, i + CANDIDATES)
@@ -106,9 +107,11 @@ def quilted(draw: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarr
     overlap, as a share of the variance. Patches are compared over a quarter of the layer's height; they may come from
     up to a sixteenth of it away, at least one position.
     """
-    patches = _Patches(sources)
+    patches, found = _Patches(sources), None
     for _ in range(ROUNDS):
-        found = patches.nearest(draw)
+        before, found = found, patches.nearest(draw)
+        if before is not None and np.array_equal(before, found):
+            break
         draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
     apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
     return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))

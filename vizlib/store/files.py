@@ -130,6 +130,7 @@ def reading(folder: Path, class_name: str, layer: str) -> Iterator[h5py.File]:
     path = path_of(folder, class_name, layer)
     wanted = {"format": FORMAT, "weights": read_network(folder)["weights"], "class_name": class_name, "layer": layer}
     with hdf5.opened(path) as file:
+        hdf5.attributes(file)  # of which none may be hostile
         for name, expected in wanted.items():
             if (found := hdf5.attribute(file, name, str)) != expected:
                 raise ValueError(f"expected the {name} {expected!r} in {path}; received {found!r}.")

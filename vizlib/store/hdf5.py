@@ -132,24 +132,25 @@ def stored_bytes(item: h5py.HLObject) -> int:
 
 def attributes(item: h5py.HLObject) -> dict:
     """The attributes of a group, {name: str, number or array}."""
-    found = {}
-    for name in item.attrs:
-        raw = item.attrs.get_id(name)
-        if kind(raw) not in "biufS" or raw.shape is None:
-            raise damaged(item, f"attribute {name!r} of type {kind(raw)!r}, shape {raw.shape}")
-        value = item.attrs[name]
-        if value.ndim == 0:
-            value = value.decode(errors="replace") if kind(raw) == "S" else value.item()
-        found[name] = value
-    return found
+    return {name: _attribute(item, name) for name in item.attrs}
 
 
 def attribute(item: h5py.HLObject, name: str, of: type) -> str | int | bool:
     """One attribute, which has to be of a type: str, int or bool."""
-    value = attributes(item).get(name)
+    value = _attribute(item, name) if name in item.attrs else None
     if type(value) is not of:
         raise damaged(item, f"its {name} is {value!r}")
     return value
+
+
+def _attribute(item, name):
+    raw = item.attrs.get_id(name)
+    if kind(raw) not in "biufS" or raw.shape is None:
+        raise damaged(item, f"attribute {name!r} of type {kind(raw)!r}, shape {raw.shape}")
+    value = item.attrs[name]
+    if value.ndim:
+        return value
+    return value.decode(errors="replace") if kind(raw) == "S" else value.item()
 
 
 def write_attributes(item: h5py.HLObject, values: dict) -> None:

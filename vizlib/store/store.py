@@ -233,6 +233,8 @@ class StatsStore:
             with self._reading(class_name, IMAGE) as file:
                 return as_images(files.read_rows(file, files.PIXELS, rows))
         found = {row: self._memory[key] for row in rows.tolist() if (key := (class_name, layer, row)) in self._memory}
+        if not found:
+            return self._recalled(class_name, layer, rows, together)
         if lacking := [row for row in rows.tolist() if row not in found]:
             found |= zip(lacking, self._recalled(class_name, layer, np.array(lacking), together), strict=True)
         return np.stack([found[row] for row in rows.tolist()])
