@@ -28,6 +28,7 @@ from vizlib.synthesis import rerun as rerun
 from vizlib.synthesis import simonyan as simonyan
 from vizlib.synthesis import suppress as suppress
 from vizlib.synthesis import terms as terms
+from vizlib.synthesis import vital as vital
 from vizlib.synthesis import walk as walk
 
 __version__: str

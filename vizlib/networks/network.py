@@ -143,16 +143,20 @@ class Network:
         What a layer leaves open of an image, they tell: VGG16's block3_conv3 has block2_conv2 and block1_conv2.
         """
         self.check_layer(name)
-        tensors, last = self.graph()[1].tensors, {}
+        earlier = self.layers[: (*self.layers, SCORES).index(name)]
+        return self.last_of_resolutions(
+            [layer for layer in earlier if self.is_rectified(layer) and self._height(layer) > self._height(name)]
+        )
 
-        def height(layer):
-            shape = tensors[layer].shape if layer in tensors else ()
-            return shape[1] if len(shape) == 4 else 0
+    def last_of_resolutions(self, layers: Sequence[str]) -> tuple[str, ...]:
+        """Of layers with positions the last of each resolution, deep to shallow."""
+        last = {self._height(layer): layer for layer in sorted(layers, key=self.layers.index)}
+        return tuple(last[height] for height in sorted(last) if height)
 
-        for earlier in self.layers[: (*self.layers, SCORES).index(name)]:
-            if self.is_rectified(earlier) and height(earlier) > height(name):
-                last[height(earlier)] = earlier
-        return tuple(last[key] for key in sorted(last))
+    def _height(self, layer):
+        tensors = self.graph()[1].tensors
+        shape = tensors[layer].shape if layer in tensors else ()
+        return shape[1] if len(shape) == 4 else 0
 
     def check_layer(self, name: str) -> None:
         """Raise ValueError, listing the layers, if there is no such layer.

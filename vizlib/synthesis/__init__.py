@@ -1,12 +1,12 @@
 """Images that are made: canvases, transforms, terms, the one loop, and the methods that are lists of terms."""
 
 from vizlib.synthesis import terms
-from vizlib.synthesis.baselines import maco, olah, simonyan
-from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
+from vizlib.synthesis.baselines import maco, olah, simonyan, vital
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbounded
 from vizlib.synthesis.loop import Result, optimize
 from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
 from vizlib.synthesis.recipes import recipe, rerun
-from vizlib.synthesis.rules import adam, gradient_descent
+from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent
 from vizlib.synthesis.transforms import Camera, Jitter
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "Phase",
     "Pixels",
     "Result",
+    "Standardised",
     "Suppression",
     "Unbounded",
+    "WarmCosine",
     "adam",
     "chain",
     "find_outliers",
@@ -32,5 +34,6 @@ __all__ = [
     "simonyan",
     "suppress",
     "terms",
+    "vital",
     "walk",
 ]

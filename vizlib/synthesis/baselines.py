@@ -5,14 +5,16 @@ import numpy as np
 from vizlib.attribution.gradients import saliency
 from vizlib.images import as_images
 from vizlib.networks.network import PRE, SCORES, Network
-from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
+from vizlib.store import StatsStore
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbounded
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
-from vizlib.synthesis.rules import adam, gradient_descent
-from vizlib.synthesis.terms import ChannelScore, ClassScore, SquaredNorm, Term
+from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent
+from vizlib.synthesis.terms import ChannelScore, ClassScore, Marginals, SquaredNorm, Term, TotalVariation
 from vizlib.synthesis.transforms import Camera, Jitter
 
 NORM = 0.005  # weight of the squared norm beside the score
+SMOOTHNESS, SMALLNESS = 0.05, 0.1  # weights of total variation and squared norm beside marginals
 
 Neuron = str | int | tuple[str, int]  # a class, by name or position, or a channel of a layer
 
@@ -93,6 +95,42 @@ def maco(
     # Crops of at least half of the image, since less of it is no object of any class.
     view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.05)
     return optimize(net, [term], Phase.of(images), n, steps, seed, adam(), view, None, callback, progress)
+
+
+@recorded
+def vital(
+    store: StatsStore,
+    class_name: str,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    layers: list[str] | None = None,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
+    """Images whose channels have the values of the class, wherever they lie (VITAL: Gorgun et al. 2025).
+
+    No score is maximised: at each layer the sorted values of each channel are moved to their mean over the images of
+    the class. The target is the same for every seed.
+
+    As published: pixels in deviations from the mean colour, from noise; Adam at a rate of 1, which rises over the first
+    twentieth of the steps and then falls on a cosine; images moved by up to 30 of 224 pixels; total variation and norm.
+    Published are 2,000 steps. What differs: values before the ReLU, and each layer in units of the variance within its
+    channels, as the layers of VGG16, unlike those of a ResNet, are of very different scales.
+
+    store: a `StatsStore` with the layers. layers: their names; None for the last of each resolution in there. callback,
+    progress, the returned `Result` and its errors: see `optimize`. Raises ValueError for a class or layer that is not
+    there.
+    """
+    net, terms = store.network, []
+    for layer in layers or net.last_of_resolutions(store.layers(class_name)[1:]):
+        quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
+        before = layer + PRE * net.is_rectified(layer)
+        terms.append(Marginals(before, np.broadcast_to(quantiles, (n, *quantiles.shape))))
+    usual = float(np.exp(store.model(class_name, "image").mean_["total_variation"][0]))
+    terms += [SMOOTHNESS * TotalVariation(usual), SMALLNESS / net.image_size**2 * SquaredNorm()]
+    rule, view = adam(WarmCosine(1.0, steps // 20, steps), 0.5, 0.9), Jitter(30 / 224 * net.image_size)
+    return optimize(net, terms, Standardised(net.image_size), n, steps, seed, rule, view, None, callback, progress)
 
 
 def score(net: Network, neuron: Neuron) -> Term:
