@@ -167,6 +167,22 @@ def test_the_modern_baselines_raise_the_score_and_repeat(mini, method):
     assert runs[0].provenance["method"] == method
 
 
+def test_vital_gives_an_image_the_values_of_the_class(mini, store):
+    """Whatever seed; nearer to them than most real images are, and in other places."""
+    layers = ["block2_conv2", "block3_conv3"]
+    runs = [viz.vital(store, "cat", n=2, steps=60, seed=seed, progress=False) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(runs[0].images, runs[1].images)
+    assert np.abs(runs[0].images - runs[2].images).max() > 0.1
+    real = viz.load_images("partworld", "cat", 20, seed=3)
+    names = [f"{layer}:pre" for layer in layers]
+    found = mini.activations(np.concatenate([runs[0].images, runs[2].images, real]), names)
+    for layer, name in zip(layers, names, strict=True):
+        quantiles = store.marginals("cat", layer).quantiles_
+        apart = [np.sum((viz.statistics.Marginals().fit(x[None]).quantiles_ - quantiles) ** 2) for x in found[name]]
+        assert max(apart[:4]) < np.median(apart[4:])
+    assert runs[0].provenance["method"] == "vital" and len(runs[0].history) == 4
+
+
 def test_errors_say_what_was_expected(mini):
     with pytest.raises(ValueError, match="face, cat.*received 'dog'"):
         viz.simonyan(mini, "dog")

@@ -140,6 +140,11 @@ def test_finer_layers_are_the_last_of_each_resolution(mini, layer, finer):
     assert mini.finer_layers(layer) == finer
 
 
+def test_of_layers_the_last_of_each_resolution(mini):
+    layers = ["fc1", "block3_conv3", "block1_conv1", "block3_conv1", "block2_conv2"]
+    assert mini.last_of_resolutions(layers) == ("block3_conv3", "block2_conv2", "block1_conv1")
+
+
 def test_finer_layers_of_scores_and_of_no_layer(tiny_cnn):
     net = viz.Network(tiny_cnn)
     assert net.finer_layers("scores") == ("conv2",) == net.finer_layers("pool")

@@ -1,14 +1,17 @@
 """Terms by hand."""
 
 import numpy as np
+import pytest
 from keras import ops
 
-from vizlib.backend import value_and_gradient
+from vizlib import statistics
+from vizlib.backend import compiled, matched, value_and_gradient
 from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
 from vizlib.synthesis.terms import (
     ChannelStatistics,
     ClassScore,
     Distance,
+    Marginals,
     Outliers,
     SquaredNorm,
     TotalVariation,
@@ -137,3 +140,39 @@ def test_channel_statistics_by_hand():
     np.testing.assert_allclose(term({"k": x}), [outside + error], rtol=1e-5)
     with_layer = priors({"k": moments})
     assert [t.layer for t in with_layer] == ["k"] and with_layer[0].weight < 1
+
+
+def test_values_are_matched_to_the_quantiles_of_their_ranks():
+    values = np.array([[[3.0, 0], [1, 5], [2, -1]]], "float32")
+    quantiles = np.array([[[10.0, 1], [20, 2], [30, 3]]], "float32")
+    np.testing.assert_array_equal(matched(values, quantiles), [[[30, 2], [10, 3], [20, 1]]])
+
+
+@pytest.mark.parametrize(("p", "q"), [(12, 12), (13, 5), (200, 64)])
+def test_matched_is_sorting_in_numpy(p, q):
+    rng = np.random.default_rng(p)
+    values = rng.standard_normal((3, p, 4)).astype("float32")
+    quantiles = np.sort(rng.standard_normal((3, q, 4)).astype("float32"), axis=1)
+    groups = np.searchsorted(np.arange(q + 1) * p // q, np.arange(p), "right") - 1
+    expected = np.empty_like(values)
+    np.put_along_axis(expected, np.argsort(values, axis=1), quantiles[:, groups], axis=1)
+    for function in (matched, compiled(matched)):
+        np.testing.assert_array_equal(function(*map(ops.convert_to_tensor, (values, quantiles))), expected)
+
+
+def test_marginals_by_hand():
+    """Values 3, 1 to quantiles 0, 2: the larger one to 2, the smaller to 0; mean of squares over the variance of 1."""
+    activations = {"k": np.array([[[[3.0], [1.0]]]], "float32")}
+    term = Marginals("k", np.array([[[0.0], [2.0]]], "float32"))
+    np.testing.assert_allclose(term(activations), [1])
+    _, gradient = value_and_gradient(lambda x: (ops.sum(term({"k": x})), ()))(ops.convert_to_tensor(activations["k"]))
+    np.testing.assert_allclose(gradient, [[[[1.0], [1.0]]]])
+
+
+def test_marginals_do_not_depend_on_place_and_are_met_by_their_own():
+    X = np.random.default_rng(0).standard_normal((2, 5, 4, 3)).astype("float32")
+    quantiles = np.stack([statistics.Marginals().fit(x[None]).quantiles_ for x in X]).astype("float32")
+    term = Marginals("k", quantiles)
+    np.testing.assert_allclose(term({"k": X[:, ::-1, ::-1]}), 0, atol=1e-12)
+    np.testing.assert_allclose(term({"k": X + 3}), 9 / X.var(axis=(1, 2)).mean(axis=1), rtol=1e-5)
+    assert term.per_image == ("quantiles",)

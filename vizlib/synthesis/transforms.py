@@ -34,7 +34,7 @@ class Jitter:
     margin: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "margin", int(np.max(self.reach, initial=0)))
+        object.__setattr__(self, "margin", int(np.ceil(np.max(self.reach, initial=0))))
 
     def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
         reach = self.reach if np.ndim(self.reach) == 0 else self.reach[step]
