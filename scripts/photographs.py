@@ -1,8 +1,8 @@
 """Stochastic deconvolution on real VGG16 and photographs: `photographs.py FOLDER CLASS ... [--out FILE]`.
 
 FOLDER holds `vgg16/vgg16_blocks1to3.h5` and `vgg16/vgg16_blocks4to5.h5`, the ImageNet weights of the thirteen
-convolutions (/<layer>/kernel and /<layer>/bias, as in Keras), and `photos/train`, a folder of class folders of 64 × 64
-photographs.
+convolutions (/<layer>/kernel and /<layer>/bias, as in Keras), and `imagenet/photos/train`, a folder of class folders of
+photographs of ImageNet.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import keras
 import vizlib as viz
 from vizlib.networks import vgg_preprocess
 
-LAYER = "block3_conv3"
+LAYERS = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"]
 
 
 def vgg16(folder, size=64):
@@ -32,22 +32,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("classes", nargs="+", metavar="CLASS")
-    parser.add_argument("--n", type=int, default=5, help="samples of each class")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--sampler", default="LocalGaussian", help="an estimator of vizlib.statistics")
-    parser.add_argument("--temperature", type=float, default=1.3, help="above 1, as neighbours are chosen to be alike")
+    parser.add_argument("--n", type=int, default=1, help="samples of each class")
+    parser.add_argument("--size", type=int, default=224, help="pixels of a side")
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("output/photographs.png"))
     options = parser.parse_args()
-    net = vgg16(options.folder / "vgg16")
-    rows = {}
-    with tempfile.TemporaryDirectory() as folder:
+    net = vgg16(options.folder / "vgg16", options.size)
+    columns = {}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out.parent) as folder:
         store = viz.StatsStore(Path(folder, "statistics"), net)
         for name in options.classes:
-            viz.collect(store, viz.load_images(options.folder / "photos" / "train", name), name, [LAYER])
-            targets = store.model(name, LAYER, options.sampler).sample(options.n, 0, options.temperature)
-            rows[name] = viz.reconstruct(net, targets, LAYER, store.model(name, "image"), steps=options.steps).images
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    viz.plots.image_grid(rows).savefig(options.out)
+            photographs = viz.load_images(options.folder / "imagenet/photos/train", name, size=options.size)
+            viz.collect(store, photographs, name, LAYERS)
+            targets = store.sample(name, n=options.n, seed=options.seed)
+            result = viz.reconstruct(net, targets, statistics=store.model(name, "image"), steps=options.steps)
+            columns[name] = result.images
+    rows = {f"sample {i + 1}": [images[i] for images in columns.values()] for i in range(options.n)}
+    viz.plots.image_grid(rows, [name.replace("_", "\n") for name in columns]).savefig(options.out)
     print(f"wrote {options.out}")
 
 

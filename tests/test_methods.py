@@ -119,6 +119,32 @@ def test_layers_are_drawn_to_belong_together(mini, store):
         np.testing.assert_array_equal(mixture.weights, share.weights)
 
 
+def test_variations_of_a_theme_are_drawn_at_the_two_finest_layers(store):
+    drawn = store.sample("cat", n=2, seed=3)
+    assert list(drawn) == ["block3_conv3", "block2_conv2"] and not drawn.marginals
+    explicit = store.sample("cat", ["block2_conv2", "block3_conv3"], n=2, seed=3)
+    for layer, values in drawn.items():
+        np.testing.assert_array_equal(values, explicit[layer])
+
+
+def test_images_with_little_in_common_are_put_together_and_their_finer_layers_have_marginals(mini, store, monkeypatch):
+    monkeypatch.setattr("vizlib.store.store.ALIKE", 1.0)
+    viz.collect(store, "partworld", ["cat"], ["block1_conv2", "block4_conv3"], n=60, progress=False)
+    drawn = store.sample("cat", n=2, seed=3)
+    assert list(drawn) == ["block4_conv3", "block3_conv3"] and drawn.facts["layers"] is None
+    grid = drawn["block4_conv3"].shape[1:3]
+    assert {layer: x.shape[1:3] for layer, x in drawn.marginals.items()} == dict.fromkeys(
+        ["block2_conv2", "block1_conv2"], grid
+    )
+    expected = store.model("cat", "block4_conv3", "QuiltedLayout").sample(2, seed=3)
+    np.testing.assert_array_equal(drawn["block4_conv3"], expected)
+    result = viz.reconstruct(mini, drawn, steps=60, progress=False)
+    losses = {name: x for name, x in result.history.items() if name.startswith("Marginals")}
+    assert len(losses) == 2 and all((x[-1] < 0.5 * x[0]).all() for x in losses.values())
+    again = viz.rerun(result.provenance, mini, store, progress=False)
+    np.testing.assert_array_equal(again.images, result.images)
+
+
 def test_a_chain_shows_each_layer_inverted(mini, store):
     runs = [
         viz.chain(store, "house", ["block2_conv2", "block3_conv3"], 2, 40, seed, progress=False)
@@ -170,7 +196,7 @@ def test_the_modern_baselines_raise_the_score_and_repeat(mini, method):
 def test_vital_gives_an_image_the_values_of_the_class(mini, store):
     """Whatever seed; nearer to them than most real images are, and in other places."""
     layers = ["block2_conv2", "block3_conv3"]
-    runs = [viz.vital(store, "cat", n=2, steps=60, seed=seed, progress=False) for seed in (0, 0, 1)]
+    runs = [viz.vital(store, "cat", 2, 60, seed, layers, progress=False) for seed in (0, 0, 1)]
     np.testing.assert_array_equal(runs[0].images, runs[1].images)
     assert np.abs(runs[0].images - runs[2].images).max() > 0.1
     real = viz.load_images("partworld", "cat", 20, seed=3)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from vizlib.statistics import Marginals
+from vizlib.statistics.marginals import of_regions
 
 
 def data(seed, n=12, shape=(6, 5, 3)):
@@ -94,3 +95,14 @@ def test_what_has_no_marginals_is_refused():
         Marginals().fit(np.array([[[[np.inf], [0]]]]))
     with pytest.raises(ValueError, match=r"marginals \(quantiles, channels\) \(30, 3\); received \(4, 3\)"):
         Marginals().fit(data(0)).merge(Marginals().fit(data(0, shape=(2, 2, 3))))
+
+
+def test_values_of_regions_by_hand():
+    values = np.arange(20.0).reshape(1, 4, 5, 1)[:, ::-1]  # the fifth column lies in no region
+    found = of_regions(values, 2, 2)[0, :, :, :, 0]
+    np.testing.assert_array_equal(found, [[[10, 11, 15, 16], [12, 13, 17, 18]], [[0, 1, 5, 6], [2, 3, 7, 8]]])
+
+
+def test_one_region_is_the_image():
+    X = data(3, 1, (40, 40, 2))
+    np.testing.assert_allclose(of_regions(X, 1, 1)[0, 0, 0], Marginals().fit(X).quantiles_, atol=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import LocalGaussian, QuiltedGaussian, QuiltedPair, Snapshots, quilted
+from vizlib.statistics import LocalGaussian, QuiltedGaussian, QuiltedLayout, QuiltedPair, Snapshots, quilted
 from vizlib.statistics.quilting import _Patches
 
 
@@ -48,11 +48,13 @@ def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach,
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():
-    """On sources that are 0 and 1 the quilt is made of ninths, as 3 × 3 patches overlap at each position."""
+    """On sources that are 0 and 1 of ninths, or twelfths where those of neighbours weigh a quarter; 3 × 3 overlap."""
     rng = np.random.default_rng(3)
     sources = rng.integers(0, 2, size=(3, 12, 12, 2)).astype(float)
-    found, *_ = quilted(rng.random((12, 12, 2)), sources)
-    np.testing.assert_allclose(9 * found, np.round(9 * found), atol=1e-9)
+    for parts, weight in ((9, ()), (12, (0.25,)), (1, (0,))):
+        found, *_ = quilted(rng.random((12, 12, 2)), sources, *weight)
+        np.testing.assert_allclose(parts * found, np.round(parts * found), atol=1e-9)
+        assert len(np.unique(np.round(parts * found))) >= min(parts + 1, 6)
 
 
 def test_patches_of_one_activation_agree_and_those_of_several_do_not():
@@ -118,6 +120,46 @@ def test_what_is_left_out_is_not_used():
     apart = np.abs(drawn[:, None] - values[None]).max(axis=(2, 3, 4))
     assert apart.min(axis=1).max() < 1e-2  # each is one of the activations
     assert np.abs(quilts - drawn).max(axis=(1, 2, 3)).min() > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_layout_is_put_together_from_others(seed):
+    """Halves of ten things in all pairs: the layout of one pair is made of patches of others with the same halves."""
+    rng = np.random.default_rng(seed)
+    things = rng.normal(size=(10, 16, 16, 4)).astype("float32")
+    pairs = np.array([(i, j) for i in range(10) for j in range(10)])
+    values = np.concatenate([things[pairs[:, 0], :, :8], things[pairs[:, 1], :, 8:]], axis=2)
+    model = QuiltedLayout().fit(values)
+    drawn, mixtures = model.draw(3, seed)
+    for draw, mixture in zip(drawn, mixtures, strict=True):
+        i = np.abs(values - draw)[:, 2:14, 2:6].mean(axis=(1, 2, 3)).argmin()
+        j = np.abs(values - draw)[:, 2:14, 10:14].mean(axis=(1, 2, 3)).argmin()
+        np.testing.assert_allclose(draw[:, :4], things[pairs[i, 0]][:, :4], atol=1e-5)
+        np.testing.assert_allclose(draw[:, 12:], things[pairs[j, 1]][:, 12:], atol=1e-5)
+        own = 10 * pairs[i, 0] + pairs[j, 1]  # the layout itself has no part in it
+        assert own not in mixture.images and mixture.weights.sum() == pytest.approx(1) and mixture.weights.min() > 0
+    np.testing.assert_array_equal(model.draw(3, seed)[0], drawn)
+    assert np.abs(model.draw(3, seed + 1)[0] - drawn).max() > 0.1
+
+
+def test_a_layout_that_one_activation_gives_alone_is_passed_over():
+    """Half of the layouts have a twin beside those that are left out, half are of quarters that others have too."""
+    rng = np.random.default_rng(5)
+    things = rng.normal(size=(5, 16, 16, 4)).astype("float32")
+    quarters = things[rng.integers(5, size=(40, 2, 2))]  # (40, 2, 2, 16, 16, 4)
+    mixed = np.empty((40, 16, 16, 4), "float32")
+    for y, x in np.ndindex(2, 2):
+        at = np.s_[:, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8]
+        mixed[at] = quarters[:, y, x][at]
+    twins = np.repeat(rng.normal(size=(8, 16, 16, 4)), 5, axis=0)
+    model = QuiltedLayout().fit(np.concatenate([mixed, twins]).astype("float32"))
+    shares = [mixture.weights.max() for mixture in model.draw(12, seed=0)[1]]
+    assert max(shares) < 0.7 and np.median(shares) <= 0.4
+
+
+def test_a_layout_needs_positions():
+    with pytest.raises(ValueError, match=r"positions; received activations of shape \(10,\)"):
+        QuiltedLayout().fit(np.random.default_rng(0).normal(size=(12, 10)).astype("float32")).sample(2)
 
 
 def pair(seed, n=30):

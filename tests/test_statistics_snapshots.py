@@ -316,3 +316,25 @@ def test_a_state_with_parts_missing_is_refused():
     del state["coordinates_"], state["mean_"]
     with pytest.raises(ValueError, match="without coordinates_, mean_"):
         Snapshots.from_state(state)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_samples_share_is_what_leaving_one_out_finds(seed):
+    """By least squares on the others, for each sample."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(25, 6)) @ rng.normal(size=(6, 90)) + 0.5 * rng.normal(size=(25, 90))
+    apart, all_of_it = [], []
+    for i in range(25):
+        others = np.delete(X, i, axis=0)
+        centred, mean = others - others.mean(axis=0), others.mean(axis=0)
+        fit = centred.T @ np.linalg.lstsq(centred.T, X[i] - mean, rcond=None)[0]
+        apart.append(np.sum((X[i] - mean - fit) ** 2))
+        all_of_it.append(np.sum((X[i] - mean) ** 2))
+    assert Snapshots().fit(X).shared_ == pytest.approx(1 - np.sum(apart) / np.sum(all_of_it), abs=1e-4)
+
+
+def test_what_unrelated_and_doubled_samples_share():
+    noise = np.random.default_rng(0).normal(size=(30, 4000))
+    assert Snapshots().fit(noise).shared_ < 0.1
+    assert Snapshots().fit(np.repeat(noise, 2, axis=0)).shared_ == pytest.approx(1, abs=1e-6)
+    assert Snapshots().fit(np.concatenate([noise, noise[:3]])).shared_ < 0.3

@@ -176,3 +176,19 @@ def test_marginals_do_not_depend_on_place_and_are_met_by_their_own():
     np.testing.assert_allclose(term({"k": X[:, ::-1, ::-1]}), 0, atol=1e-12)
     np.testing.assert_allclose(term({"k": X + 3}), 9 / X.var(axis=(1, 2)).mean(axis=1), rtol=1e-5)
     assert term.per_image == ("quantiles",)
+
+
+def test_marginals_of_regions_know_where_values_lie():
+    X = np.random.default_rng(1).standard_normal((2, 8, 8, 3)).astype("float32")
+    term = Marginals("k", statistics.marginals.of_regions(X, 4, 4))
+    np.testing.assert_allclose(term({"k": X}), 0, atol=1e-12)
+    within = X.reshape(2, 4, 2, 4, 2, 3)[:, :, ::-1, :, ::-1].reshape(X.shape)  # turned round in each region
+    np.testing.assert_allclose(term({"k": within}), 0, atol=1e-12)
+    assert np.min(term({"k": X[:, ::-1]})) > 0.5
+
+
+def test_marginals_of_units():
+    X = np.random.default_rng(2).standard_normal((2, 5)).astype("float32")
+    expected = np.mean((X - 1) ** 2, axis=1)
+    term = Marginals("k", np.ones((2, 1, 5), "float32"))
+    np.testing.assert_allclose(1e-12 * np.asarray(term({"k": X})), expected, rtol=1e-5)

@@ -73,6 +73,20 @@ class Marginals:
         return model
 
 
+def of_regions(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The sorted values of each channel in each region of a grid: (n, h, w, c) to float32 (n, rows, columns, q, c).
+
+    Regions have h // rows × w // columns positions; what is left at the ends is in none. q: as of `Marginals`.
+    """
+    n, h, w, c = values.shape
+    high, wide = h // rows, w // columns
+    cut = values[:, : high * rows, : wide * columns].reshape(n, rows, high, columns, wide, c)
+    found = np.sort(np.moveaxis(cut, 3, 2).reshape(n, rows, columns, high * wide, c), axis=3)
+    edges = np.arange(min(high * wide, MAX_QUANTILES) + 1) * high * wide // min(high * wide, MAX_QUANTILES)
+    sums = np.add.reduceat(found, edges[:-1], axis=3)
+    return (sums / np.diff(edges)[:, None]).astype("float32")
+
+
 def quantiles_shape(shape: tuple[int, ...]) -> tuple[int, int]:
     """How many quantiles there are of activations of a shape, and of how many channels."""
     return min(prod(shape[:-1]), MAX_QUANTILES), shape[-1]

@@ -27,6 +27,11 @@ class Sampler(Snapshots):
         """
         return self.rectified(self.draw(n, seed, temperature)[0])
 
+    def nearest(self, point: np.ndarray, n: int, left_out: int = 0) -> np.ndarray:
+        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough."""
+        order = np.argsort(np.linalg.norm(self.coordinates_ - point, axis=1), kind="stable")
+        return order[min(left_out, max(0, len(order) - n)) :][:n]
+
 
 class LocalGaussian(Sampler):
     """A Gaussian around each real activation, of its nearest neighbours: a mixture of PCA Gaussians that overlap.
@@ -53,11 +58,6 @@ class LocalGaussian(Sampler):
             weights = 1 / m + temperature * (noise - noise.mean()) / np.sqrt(m - 1)
             mixtures.append(Mixture(self.images_[chosen], weights))
         return mixtures
-
-    def nearest(self, point: np.ndarray, n: int, left_out: int = 0) -> np.ndarray:
-        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough."""
-        order = np.argsort(np.linalg.norm(self.coordinates_ - point, axis=1), kind="stable")
-        return order[min(left_out, max(0, len(order) - n)) :][:n]
 
 
 def drawn_together(

@@ -7,13 +7,16 @@ from itertools import product
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vizlib.statistics.mixtures import LocalGaussian
+from vizlib.statistics.mixtures import LocalGaussian, Sampler
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
 LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
 NEIGHBOURS = 32
 CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
+LAYOUTS = 8  # real ones that are tried for each sample
+MOST = 0.4  # share of patches from one activation that a layout is passed over for, if there is another
+BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position's own, there and at the layer below
 ROUNDS = 4  # how often patches are sought and their mean is taken
 
 
@@ -50,14 +53,54 @@ class QuiltedGaussian(LocalGaussian):
                 quilted_draws = threads.map(quilted, self.mixed(mixtures[of]), map(self.real, images[of]))
                 candidates = zip(images[of], quilted_draws, strict=True)
                 quilts.append(min(candidates, key=lambda candidate: candidate[1][2]))
-        mixtures = [_shares(images, sources) for images, (_, sources, _) in quilts]
-        if (share := np.mean([mixture.weights.max() for mixture in mixtures])) > COPY:
-            warnings.warn(
-                f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
-                "one: they are nearly copies of it. Show more images, or use LocalGaussian.",
-                stacklevel=3,
-            )
-        return np.stack([quilt for _, (quilt, _, _) in quilts]), mixtures
+        return _drawn(quilts, "LocalGaussian")
+
+
+class QuiltedLayout(Sampler):
+    """Layouts of real activations, put together anew from patches of all others.
+
+    For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
+    any layer. A draw takes a real activation at random and replaces each patch of it by the nearest patch of any other,
+    as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out. Of eight
+    layouts that one is kept which the others' patches meet best. At a deep layer, where an activation says what lies
+    where and not how it looks, the draw is a new image of an old arrangement.
+
+    Raises ValueError where a layer has no positions.
+    """
+
+    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+        """As of every sampler: weights are shares of patches. temperature: how far layouts lie from the mean."""
+        rng = generator(n, seed, temperature)
+        if len(self.shape_) < 3:
+            raise ValueError(f"expected a layer with positions; received activations of shape {self.shape_}.")
+        real, mean = self.real(self.images_), self.mean_.reshape(self.shape_)
+        total, quilts = len(real), []
+        for _ in range(n):
+            best = None
+            for i in rng.choice(total, min(LAYOUTS, total), replace=False):
+                others = np.sort(self.nearest(self.coordinates_[i], max(1, total - LEFT_OUT), LEFT_OUT))
+                layout = mean + temperature * (real[i] - mean)
+                quilt, sources, apart = quilted(layout, real[others], BESIDE)
+                share = np.bincount(sources.ravel()).max() / sources.size
+                missed = np.mean((quilt - layout) ** 2) / max(np.var(layout), np.finfo("float32").tiny)
+                worth = share > MOST, apart + missed
+                if best is None or worth < best[0]:
+                    used, sources = np.unique(sources, return_inverse=True)
+                    best = worth, (self.images_[others[used]], (quilt, sources, apart))
+            quilts.append(best[1])
+        return _drawn(quilts, "QuiltedGaussian")
+
+
+def _drawn(quilts, other):
+    """What is drawn, as quilts of images; warns where most patches are those of one."""
+    mixtures = [_shares(images, sources) for images, (_, sources, _) in quilts]
+    if (share := np.mean([mixture.weights.max() for mixture in mixtures])) > COPY:
+        warnings.warn(
+            f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
+            f"one: they are nearly copies of it. Show more images, or use {other}.",
+            stacklevel=4,
+        )
+    return np.stack([quilt for _, (quilt, _, _) in quilts]), mixtures
 
 
 class QuiltedPair:
@@ -78,21 +121,24 @@ class QuiltedPair:
             raise ValueError(f"expected layers with positions; received {lower.shape_} and {upper.shape_}.")
         self.lower, self.upper = lower, upper
 
-    def below(self, upper: np.ndarray, images: list[np.ndarray]) -> tuple[np.ndarray, list[Mixture]]:
+    def below(
+        self, upper: np.ndarray, images: list[np.ndarray], beside: float = 1.0
+    ) -> tuple[np.ndarray, list[Mixture]]:
         """The lower activations, float32 (n, *lower.shape_), under upper ones, and the shares of the images in them.
 
         upper: float (n, *upper.shape_); both are as the models were fitted: before the ReLU where their `rectify` is
-        true. images: for each of the n which images give the patches, int (m,). Raises ValueError for upper
-        activations of another shape.
+        true. images: for each of the n which images give the patches, int (m,). beside: the weight of what the patches
+        of neighbouring positions have there, that of its own being 1. Raises ValueError for upper activations of
+        another shape.
         """
         if upper.shape[1:] != self.upper.shape_:
             raise ValueError(f"expected activations of shape {('n', *self.upper.shape_)}; received {upper.shape}.")
-        values, mixtures = zip(*map(self._below, upper, images), strict=True)
+        values, mixtures = zip(*(self._below(*each, beside) for each in zip(upper, images, strict=True)), strict=True)
         return np.stack(values), list(mixtures)
 
-    def _below(self, upper, images):
+    def _below(self, upper, images, beside):
         found = _Patches(self.upper.real(images)).nearest(upper)
-        return _put_together(found, self.lower.real(images), 1), _shares(images, found[0])
+        return _put_together(found, self.lower.real(images), 1, beside), _shares(images, found[0])
 
 
 def _shares(images, sources):
@@ -100,19 +146,20 @@ def _shares(images, sources):
     return Mixture(images, np.bincount(sources.ravel(), minlength=len(images)) / sources.size)
 
 
-def quilted(draw: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+def quilted(draw: np.ndarray, sources: np.ndarray, beside: float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
     """An activation (h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to its own.
 
     Also returns the source of the patch at each position, int (h, w), and by how much patches disagree where they
     overlap, as a share of the variance. Patches are compared over a quarter of the layer's height; they may come from
-    up to a sixteenth of it away, at least one position.
+    up to a sixteenth of it away, at least one position. beside: the weight in the mean of patches that are not a
+    position's own, which have 1.
     """
     patches, found = _Patches(sources), None
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draw)
         if before is not None and np.array_equal(before, found):
             break
-        draw = _put_together(found, sources, max(1, _side(len(draw)) // 4))
+        draw = _put_together(found, sources, max(1, _side(len(draw)) // 4), beside)
     apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
     return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))
 
@@ -156,20 +203,22 @@ def _mean_filter(length, side):
     return (at[..., None] == np.arange(length)).mean(axis=1, dtype="float32")
 
 
-def _put_together(found, sources, reach):
+def _put_together(found, sources, reach, beside=1.0):
     """The mean of the patches found (3, h, w) up to `reach` positions away, as (H, W, channels).
 
-    sources: (m, H, W, channels), H ≥ h and W ≥ w.
+    sources: (m, H, W, channels), H ≥ h and W ≥ w. beside: the weight of those that are not a position's own.
     """
     (height, width), (fine_height, fine_width) = found.shape[1:], sources.shape[1:3]
     rows, columns = np.mgrid[:fine_height, :fine_width]
-    patches = []
-    for down, right in _square(reach):
+    total, weights = 0, 0
+    for down, right in _square(reach if beside else 0):
         at = _within(rows * height // fine_height + down, height), _within(columns * width // fine_width + right, width)
-        source, below, beside = found[:, *at]
-        below, beside = below * fine_height // height, beside * fine_width // width
-        patches.append(sources[source, _within(rows + below, fine_height), _within(columns + beside, fine_width)])
-    return np.mean(patches, axis=0)
+        source, below, aside = found[:, *at]
+        below, aside = below * fine_height // height, aside * fine_width // width
+        weight = 1.0 if down == right == 0 else beside
+        patch = sources[source, _within(rows + below, fine_height), _within(columns + aside, fine_width)]
+        total, weights = total + weight * patch, weights + weight
+    return total / weights
 
 
 def _side(height):

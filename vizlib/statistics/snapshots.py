@@ -11,6 +11,7 @@ from vizlib.statistics.streaming import Samples, fit_together
 MAX_SNAPSHOTS = 5000  # whose Gram matrix is decomposed in some 20 s and 1 GB
 COMPONENT_BYTES = 2**31  # the most that components as arrays may take
 ROW_BYTES = 2**27  # of the real activations that are held at a time
+INSIDE = 1e-3  # of a sample's share in directions without variance, beyond which it is no rounding
 NEGLIGIBLE = 1e-6  # weight of a mixture below which it is rounding, and the image has no part in it
 
 
@@ -105,6 +106,18 @@ class Snapshots:
     @property
     def weights_(self) -> np.ndarray:
         return self.coordinates_ / (self.explained_variance_ * (self.n_samples_seen_ - 1))
+
+    @property
+    def shared_(self) -> float:
+        """What samples have in common: the share of the squared distance of one to the mean of the others that their
+        span holds, each left out in turn. Near 1 for variations of one theme, lower the less the others tell.
+        """
+        n, values = self.n_samples_seen_, self.explained_variance_ * (self.n_samples_seen_ - 1)
+        squares = self.coordinates_.astype("float64") ** 2
+        # In the span of the others is a sample with a part in the directions in which no sample lies off the mean.
+        inside = 1 - 1 / n - np.sum(squares / values, axis=1) > INSIDE
+        apart = np.where(inside, 0, 1 / np.maximum(np.sum(squares / values**2, axis=1), np.finfo("float64").tiny))
+        return 1 - float(apart.sum() / max(squares.sum() * (n / (n - 1)) ** 2, np.finfo("float64").tiny))
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """The coordinates of X: float (m, *shape_) to float32 (m, K). Raises ValueError for another shape."""

@@ -21,9 +21,11 @@ from vizlib.statistics import (
     Marginals,
     Mixture,
     Moments,
+    QuiltedLayout,
     QuiltedPair,
     Snapshots,
 )
+from vizlib.statistics.marginals import of_regions
 from vizlib.store import files
 from vizlib.store.files import IMAGE
 
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
 Estimator = Snapshots | Moments | Marginals | GaussianCopula | ImageStatistics
 DEFAULT_SAMPLER = "QuiltedGaussian"
 # The state of the snapshots is enough for these.
-SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "BootstrapMix", "ClusteredGaussian")
+SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix")
+SAMPLERS += ("ClusteredGaussian",)
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
+ALIKE = 0.6  # of `Snapshots.shared_` at the finest layer, from which on images are variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
 COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
 
@@ -43,11 +47,19 @@ class Draw(dict):
     """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}, and how.
 
     facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
+    marginals: {layer: float32 (n, rows, columns, q, channels)}, of finer layers before their ReLU what values there are
+    in each region of the image, see `terms.Marginals`.
     """
 
-    def __init__(self, values: dict[str, np.ndarray], facts: dict, mixtures: dict[str, list[Mixture]]) -> None:
+    def __init__(
+        self,
+        values: dict[str, np.ndarray],
+        facts: dict,
+        mixtures: dict[str, list[Mixture]],
+        marginals: dict[str, np.ndarray],
+    ) -> None:
         super().__init__(values)
-        self.facts, self.mixtures = facts, mixtures
+        self.facts, self.mixtures, self.marginals = facts, mixtures, marginals
 
 
 class StatsStore:
@@ -173,7 +185,7 @@ class StatsStore:
     def sample(
         self,
         class_name: str,
-        layers: list[str] | tuple[str, ...],
+        layers: list[str] | tuple[str, ...] | None = None,
         n: int = 4,
         seed: int = 0,
         temperature: float = 1.0,
@@ -185,34 +197,69 @@ class StatsStore:
         the one before from the same images (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no
         positions. seed, temperature: as of samplers.
 
+        None chooses among the last layers of each resolution in the store. Variations of one theme, which
+        `Snapshots.shared_` at the finest tells, are drawn at the two finest, as above. Of other images, such as
+        photographs, mixtures are multiple exposures: the deepest layer is drawn as a `QuiltedLayout`, the next put
+        together under it, and of all finer ones the draw's `marginals` say what values there are under each position of
+        the deepest.
+
         neighbours_at: another layer, a deeper one. All layers are then drawn together, from the joint Gaussian of a few
-        images that are neighbours there (`drawn_together`). For photographs, which are too few and too unlike each
-        other for quilts.
+        images that are neighbours there (`drawn_together`).
         """
+        given, sampler, finer = layers, None, ()
+        if layers is None:
+            layers, sampler, finer = self._layers_to_draw(class_name)
         layers = tuple(sorted(layers, key=self.layers(class_name).index, reverse=True))
-        entries = {name: sha for name, sha in self.entries(class_name).items() if name in (*layers, neighbours_at)}
-        facts = {"class_name": class_name, "layers": list(layers), "n": n, "seed": seed, "temperature": temperature}
-        facts |= {"neighbours_at": neighbours_at, "entries": entries}
-        models = {layer: self._model(class_name, layer, together=layers) for layer in layers}
+        used = {*layers, *finer, neighbours_at}
+        entries = {name: sha for name, sha in self.entries(class_name).items() if name in used}
+        facts = {"class_name": class_name, "layers": given if given is None else list(layers), "n": n, "seed": seed}
+        facts |= {"temperature": temperature, "neighbours_at": neighbours_at, "entries": entries}
+        together = (*layers[bool(finer) :], *finer)  # which the network is asked for at once
+        models = {layer: self._model(class_name, layer, together=together) for layer in (*layers, *finer)}
         if neighbours_at is not None:
             around = self._model(class_name, neighbours_at, "LocalGaussian")
-            values, mixtures = statistics.drawn_together(around, models, n, seed, temperature)
-            return Draw(values, facts, dict.fromkeys(layers, mixtures))
-        drawn, mixtures, above = {}, {}, None
-        for i, layer in enumerate(layers):
-            model = models[layer]
-            if above is None:
-                drawn[layer], mixtures[layer] = model.draw(n, seed, temperature)
-            elif {len(model.shape_), len(models[above].shape_)} == {3}:
+            values, mixtures = statistics.drawn_together(
+                around, {layer: models[layer] for layer in layers}, n, seed, temperature
+            )
+            return Draw(values, facts, dict.fromkeys(layers, mixtures), {})
+        first = self._model(class_name, layers[0], sampler, together)
+        drawn, mixtures = self._drawn_down(first, {layer: models[layer] for layer in layers}, n, seed, temperature)
+        marginals, last = {}, layers[-1]
+        for layer in finer:
+            images = [mixture.images for mixture in mixtures[last]]
+            pieces, _ = QuiltedPair(models[layer], models[last]).below(drawn[last], images, beside=0)
+            marginals[layer] = of_regions(pieces, *first.shape_[:2])
+        values = {layer: models[layer].rectified(values) for layer, values in drawn.items()}
+        return Draw(values, facts, mixtures, marginals)
+
+    def _drawn_down(self, sampler, models, n, seed, temperature):
+        """Draws of layers, deep to shallow, before the ReLU: the first of the sampler, others given the one above."""
+        beside = statistics.quilting.BELOW if isinstance(sampler, QuiltedLayout) else 1.0
+        (above, _), *lower = models.items()
+        values, found = sampler.draw(n, seed, temperature)
+        drawn, mixtures = {above: values}, {above: found}
+        for i, (layer, model) in enumerate(lower, 1):
+            if {len(model.shape_), len(models[above].shape_)} == {3}:
                 images = [_sources(models[above], mixture) for mixture in mixtures[above]]
-                drawn[layer], mixtures[layer] = QuiltedPair(model, models[above]).below(drawn[above], images)
+                drawn[layer], mixtures[layer] = QuiltedPair(model, models[above]).below(drawn[above], images, beside)
             else:
                 pair, points = LayerPair(model, models[above]), models[above].transform(drawn[above])
                 draws = (pair.mixtures_given(point, 1, [seed, i, j], temperature) for j, point in enumerate(points))
                 mixtures[layer] = [mixture for mixture, in draws]
                 drawn[layer] = model.mixed(mixtures[layer])
             above = layer
-        return Draw({layer: models[layer].rectified(values) for layer, values in drawn.items()}, facts, mixtures)
+        return drawn, mixtures
+
+    def _layers_to_draw(self, class_name):
+        """The layers to draw, the sampler of the deepest, and the layers of which marginals are taken."""
+        self.check_network()
+        layers = self.network.last_of_resolutions(self.layers(class_name)[1:])
+        if not layers:
+            received = ", ".join(self.layers(class_name)[1:]) or "none"
+            raise ValueError(f"expected layers with positions of {class_name!r}; received {received}.")
+        if self._model(class_name, layers[-1], "Snapshots").shared_ > ALIKE:
+            return layers[-2:], None, ()
+        return layers[:2], "QuiltedLayout", layers[2:]
 
     def activations(self, class_name: str, layer: str, images: np.ndarray | None = None) -> np.ndarray:
         """The activations of the images of a class, float32 (m, ...), before the ReLU if there is one.

@@ -12,12 +12,13 @@ from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
 from vizlib.synthesis.rules import adam
-from vizlib.synthesis.terms import Distance, Outliers, priors
+from vizlib.synthesis.terms import Distance, Marginals, Outliers, priors
 from vizlib.synthesis.transforms import Jitter
 
 QUANTILE = 0.99  # of |z| of held-out activations, beyond which a neuron is an outlier
 RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
 SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
+FINER = 0.5  # weight of the marginals of a layer finer than the targets
 SCORE, PUSH = 0.01, 3.0  # weights of the score and of the outliers, beside the priors
 
 
@@ -61,21 +62,23 @@ def reconstruct(
     With a `PCAGaussian`'s draw at temperature 0 it is the inversion of the mean activation.
 
     targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
-    {layer: such targets}, all for the same n images. statistics: what `terms.priors` takes, such as
-    `store.model(class_name, "image")`: how smooth, sharp and coloured images of the class are; without them no prior
-    applies. prior_weight: scales all of the priors. start: the `variables` of an earlier result, from which images move
-    on to the targets without having to find their coarse structure first. callback, progress, the returned `Result` and
-    its errors: see `optimize`.
+    {layer: such targets}, all for the same n images, such as `StatsStore.sample` draws, whose marginals are asked for
+    as well. statistics: what `terms.priors` takes, such as `store.model(class_name, "image")`: how smooth, sharp and
+    coloured images of the class are; without them no prior applies. prior_weight: scales all of the priors. start: the
+    `variables` of an earlier result, from which images move on to the targets without having to find their coarse
+    structure first. callback, progress, the returned `Result` and its errors: see `optimize`.
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
     """
-    targets = targets if isinstance(targets, dict) else {layer: targets}
-    targets = {name: _checked_targets(net, values, name) for name, values in targets.items()}
+    drawn = targets if isinstance(targets, dict) else {layer: targets}
+    targets = {name: _checked_targets(net, values, name) for name, values in drawn.items()}
     n = len(next(iter(targets.values())))
     if any(len(values) != n for values in targets.values()):
         received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
         raise ValueError(f"expected targets for the same images at each layer; received {received}.")
+    marginals = {name + PRE * net.is_rectified(name): x for name, x in getattr(drawn, "marginals", {}).items()}
     terms = [1 / len(targets) * Distance(name, values) for name, values in targets.items()]
+    terms += [FINER * Marginals(name, values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
         undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
         terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]

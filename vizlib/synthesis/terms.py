@@ -221,11 +221,13 @@ class Outliers(LayerTerm):
 class Marginals(LayerTerm):
     """How far the sorted values of each channel are from target quantiles: the one-dimensional transport of each.
 
-    Where values lie does not count, only how often each occurs (VITAL: Görgün et al. 2025). The squared distance over
-    the variance of the quantiles within their channels; the order of the values is held fixed in the gradient.
+    Where values lie does not count, only how often each occurs (VITAL: Gorgun et al. 2025), in the whole image or in
+    each of its regions. The squared distance over the variance of the quantiles within their channels; the order of the
+    values is held fixed in the gradient.
 
     quantiles: float32 (n, q, channels), ascending along the second axis, for each image, q at most the number of
-    positions, as `statistics.Marginals` and `StatsStore.marginals` give them.
+    positions, as `statistics.Marginals` and `StatsStore.marginals` give them; or (n, rows, columns, q, channels), for
+    each region of a grid; what is left of a layer beyond the last whole positions of the regions is not looked at.
     """
 
     quantiles: np.ndarray
@@ -233,9 +235,17 @@ class Marginals(LayerTerm):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         values, targets = activations[self.layer], self.quantiles
-        values = ops.reshape(values, (values.shape[0], -1, values.shape[-1]))
+        n, *grid, q, channels = targets.shape
+        rows, columns = grid or (1, 1)
+        values = ops.reshape(values, (n, *(values.shape[1:-1] or (1, 1)), channels))
+        high, wide = values.shape[1] // rows, values.shape[2] // columns
+        values = ops.reshape(values[:, : high * rows, : wide * columns], (n, rows, high, columns, wide, channels))
+        values = ops.reshape(ops.transpose(values, (0, 1, 3, 2, 4, 5)), (-1, high * wide, channels))
+        targets = ops.reshape(targets, (-1, q, channels))
+        errors = ops.reshape((values - matched(values, targets)) ** 2, (n, -1))
+        targets = ops.reshape(targets, (n, -1, channels))
         spread = ops.mean((targets - ops.mean(targets, axis=1, keepdims=True)) ** 2, axis=(1, 2))
-        return ops.mean((values - matched(values, targets)) ** 2, axis=(1, 2)) / ops.maximum(spread, 1e-12)
+        return ops.mean(errors, axis=1) / ops.maximum(spread, 1e-12)
 
 
 def _excess(z, usual):
