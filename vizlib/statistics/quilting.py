@@ -15,6 +15,7 @@ LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be
 NEIGHBOURS = 32
 CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
 LAYOUTS = 8  # real ones that are tried for each sample
+POOL = 512  # activations that the patches of a layout come from, at most
 MOST = 0.4  # share of patches from one activation that a layout is passed over for, if there is another
 BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position's own, there and at the layer below
 ROUNDS = 4  # how often patches are sought and their mean is taken
@@ -61,9 +62,10 @@ class QuiltedLayout(Sampler):
 
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
     any layer. A draw takes a real activation at random and replaces each patch of it by the nearest patch of any other,
-    as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out. Of eight
-    layouts that one is kept which the others' patches meet best. At a deep layer, where an activation says what lies
-    where and not how it looks, the draw is a new image of an old arrangement.
+    as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out, and of more
+    than 512 the nearest 512 are looked at. Of eight layouts that one is kept which the others' patches meet best. At a
+    deep layer, where an activation says what lies where and not how it looks, the draw is a new image of an old
+    arrangement.
 
     Raises ValueError where a layer has no positions.
     """
@@ -73,20 +75,20 @@ class QuiltedLayout(Sampler):
         rng = generator(n, seed, temperature)
         if len(self.shape_) < 3:
             raise ValueError(f"expected a layer with positions; received activations of shape {self.shape_}.")
-        real, mean = self.real(self.images_), self.mean_.reshape(self.shape_)
-        total, quilts = len(real), []
+        mean, total, quilts = self.mean_.reshape(self.shape_), self.n_samples_seen_, []
         for _ in range(n):
             best = None
             for i in rng.choice(total, min(LAYOUTS, total), replace=False):
-                others = np.sort(self.nearest(self.coordinates_[i], max(1, total - LEFT_OUT), LEFT_OUT))
-                layout = mean + temperature * (real[i] - mean)
-                quilt, sources, apart = quilted(layout, real[others], BESIDE)
+                others = self.nearest(self.coordinates_[i], min(POOL, max(1, total - LEFT_OUT)), LEFT_OUT)
+                others = np.sort(self.images_[others])
+                layout = mean + temperature * (self.real(self.images_[[i]])[0] - mean)
+                quilt, sources, apart = quilted(layout, self.real(others), BESIDE)
                 share = np.bincount(sources.ravel()).max() / sources.size
                 missed = np.mean((quilt - layout) ** 2) / max(np.var(layout), np.finfo("float32").tiny)
                 worth = share > MOST, apart + missed
                 if best is None or worth < best[0]:
                     used, sources = np.unique(sources, return_inverse=True)
-                    best = worth, (self.images_[others[used]], (quilt, sources, apart))
+                    best = worth, (others[used], (quilt, sources, apart))
             quilts.append(best[1])
         return _drawn(quilts, "QuiltedGaussian")
 
