@@ -84,8 +84,7 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
 
         def of_image(i):
             orders = np.argsort(transposed(values[i]), axis=1)
-            for channel, order, targets in zip(found[i], orders, quantiles[i].T[:, which], strict=True):
-                channel[order] = targets
+            np.put_along_axis(found[i], orders, quantiles[i].T[:, which], axis=1)
 
         with ThreadPoolExecutor() as threads:
             list(threads.map(of_image, range(len(values))))
