@@ -38,7 +38,7 @@ DEFAULT_SAMPLER = "QuiltedGaussian"
 SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix")
 SAMPLERS += ("ClusteredGaussian",)
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
-ALIKE = 0.6  # of `Snapshots.shared_` at the finest layer, from which on images are variations of one theme
+ALIKE = 0.4  # of `Snapshots.shared_` at the second finest resolution, above which images are variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
 COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
 
@@ -198,7 +198,7 @@ class StatsStore:
         positions. seed, temperature: as of samplers.
 
         None chooses among the last layers of each resolution in the store. Variations of one theme, which
-        `Snapshots.shared_` at the finest tells, are drawn at the two finest, as above. Of other images, such as
+        `Snapshots.shared_` at the second finest tells, are drawn at the two finest, as above. Of other images, such as
         photographs, mixtures are multiple exposures: the deepest layer is drawn as a `QuiltedLayout`, the next put
         together under it, and of all finer ones the draw's `marginals` say what values there are under each position of
         the deepest.
@@ -257,7 +257,7 @@ class StatsStore:
         if not layers:
             received = ", ".join(self.layers(class_name)[1:]) or "none"
             raise ValueError(f"expected layers with positions of {class_name!r}; received {received}.")
-        if self._model(class_name, layers[-1], "Snapshots").shared_ > ALIKE:
+        if self._model(class_name, layers[-2:][0], "Snapshots").shared_ > ALIKE:
             return layers[-2:], None, ()
         return layers[:2], "QuiltedLayout", layers[2:]
 
