@@ -50,7 +50,7 @@ def main():
             result = viz.reconstruct(net, targets, statistics=store.model(name, "image"), steps=options.steps)
             columns[name] = result.images
     rows = {f"sample {i + 1}": [images[i] for images in columns.values()] for i in range(options.n)}
-    viz.plots.image_grid(rows, [name.replace("_", "\n") for name in columns]).savefig(options.out)
+    viz.plots.image_grid(rows, [name.replace("_", "\n") for name in columns]).savefig(options.out, dpi=240)
     print(f"wrote {options.out}")
 
 
