@@ -47,7 +47,7 @@ class Heat:
         for kind, row, column, value in peaks:
             self.heat[0, row, column, partworld.PARTS.index(kind)] = value
 
-    def predict(self, images, **_):
+    def __call__(self, images, training):
         return np.repeat(self.heat, len(images), 0)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 SURE = 0.4  # confidence from which on a part counts as found
+BATCH = 64  # images at a time
 CELL = 2  # pixels of a side of a heat map's cell
 
 
@@ -31,9 +32,13 @@ def find_parts(images: np.ndarray, judge: "keras.Model | None" = None) -> list[l
 
     images: (n, 64, 64, 3), as `as_images` takes them. judge: the model; None for the embedded one.
     """
+    from keras import ops
     from scipy.ndimage import maximum_filter
 
-    heat = (judge or _embedded_judge()).predict(as_images(images), batch_size=64, verbose=0)
+    judge, images = judge or _embedded_judge(), as_images(images)
+    # Not by its `predict`, which warns where many models predict images of many numbers.
+    batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+    heat = np.concatenate([ops.convert_to_numpy(judge(batch, training=False)) for batch in batches])
     peaks = (heat == maximum_filter(heat, (1, 3, 3, 1))) & (heat >= SURE)
     found = [[] for _ in heat]
     for n, row, column, kind in zip(*np.nonzero(peaks), strict=True):
