@@ -11,6 +11,8 @@ from time import monotonic
 import nbformat
 from nbclient import NotebookClient
 
+from vizlib._files import written
+
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 LIMIT = 1200  # seconds for a cell
 
@@ -27,9 +29,8 @@ def execute(path):
         notebook, timeout=LIMIT, kernel_name="python3", resources=place, record_timing=False, extra_arguments=quiet
     )
     client.execute()
-    part = path.with_suffix(".part")
-    nbformat.write(notebook, part)
-    part.replace(path)
+    with written(path) as part:
+        nbformat.write(notebook, part)
 
 
 if __name__ == "__main__":

@@ -28,14 +28,13 @@ class Marginals:
         """
         if len(X.shape) < 2 or 0 in X.shape:
             raise ValueError(f"expected activations (n ≥ 1, ...); received the shape {X.shape}.")
-        self.n_samples_seen_, (q, channels) = len(X), quantiles_shape(X.shape[1:])
-        positions = prod(X.shape[1:-1])
+        self.n_samples_seen_, channels, positions = len(X), X.shape[-1], prod(X.shape[1:-1])
         sums = np.zeros((channels, positions))
         for i in range(len(X)):
             values = transposed(X[i : i + 1].reshape(positions, channels))  # sorted thrice as fast
             values.sort(axis=1)
             sums += values
-        edges = np.arange(q + 1) * positions // q
+        edges = _edges(positions)
         means = np.add.reduceat(sums, edges[:-1], axis=1) / (len(X) * np.diff(edges))
         self.quantiles_ = np.maximum.accumulate(means.T)  # which rounding might have turned round
         if not np.isfinite(self.quantiles_).all():
@@ -82,9 +81,15 @@ def of_regions(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     high, wide = h // rows, w // columns
     cut = values[:, : high * rows, : wide * columns].reshape(n, rows, high, columns, wide, c)
     found = np.sort(np.moveaxis(cut, 3, 2).reshape(n, rows, columns, high * wide, c), axis=3)
-    edges = np.arange(min(high * wide, MAX_QUANTILES) + 1) * high * wide // min(high * wide, MAX_QUANTILES)
+    edges = _edges(high * wide)
     sums = np.add.reduceat(found, edges[:-1], axis=3)
     return (sums / np.diff(edges)[:, None]).astype("float32")
+
+
+def _edges(positions):
+    """Where in the order of so many values the neighbours of each quantile begin, and where the last end."""
+    q, _ = quantiles_shape((positions, 1))
+    return np.arange(q + 1) * positions // q
 
 
 def quantiles_shape(shape: tuple[int, ...]) -> tuple[int, int]:

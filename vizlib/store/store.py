@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Estimator = Snapshots | Moments | Marginals | GaussianCopula | ImageStatistics
 DEFAULT_SAMPLER = "QuiltedGaussian"
 # The state of the snapshots is enough for these.
-SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix")
-SAMPLERS += ("ClusteredGaussian",)
+SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix",
+            "ClusteredGaussian")
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
 ALIKE = 0.4  # of `Snapshots.shared_` at the second finest resolution, above which images are variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
@@ -215,27 +215,27 @@ class StatsStore:
         facts = {"class_name": class_name, "layers": given if given is None else list(layers), "n": n, "seed": seed}
         facts |= {"temperature": temperature, "neighbours_at": neighbours_at, "entries": entries}
         together = (*layers[bool(finer) :], *finer)  # which the network is asked for at once
-        models = {layer: self._model(class_name, layer, together=together) for layer in (*layers, *finer)}
+        estimators = dict.fromkeys((*layers, *finer)) | {layers[0]: sampler}
+        models = {layer: self._model(class_name, layer, name, together) for layer, name in estimators.items()}
         if neighbours_at is not None:
             around = self._model(class_name, neighbours_at, "LocalGaussian")
             values, mixtures = statistics.drawn_together(
                 around, {layer: models[layer] for layer in layers}, n, seed, temperature
             )
             return Draw(values, facts, dict.fromkeys(layers, mixtures), {})
-        first = self._model(class_name, layers[0], sampler, together)
-        drawn, mixtures = self._drawn_down(first, {layer: models[layer] for layer in layers}, n, seed, temperature)
+        drawn, mixtures = self._drawn_down({layer: models[layer] for layer in layers}, n, seed, temperature)
         marginals, last = {}, layers[-1]
+        images = [mixture.images for mixture in mixtures[last]]
         for layer in finer:
-            images = [mixture.images for mixture in mixtures[last]]
             pieces, _ = QuiltedPair(models[layer], models[last]).below(drawn[last], images, beside=0)
-            marginals[layer] = of_regions(pieces, *first.shape_[:2])
+            marginals[layer] = of_regions(pieces, *models[layers[0]].shape_[:2])
         values = {layer: models[layer].rectified(values) for layer, values in drawn.items()}
         return Draw(values, facts, mixtures, marginals)
 
-    def _drawn_down(self, sampler, models, n, seed, temperature):
-        """Draws of layers, deep to shallow, before the ReLU: the first of the sampler, others given the one above."""
+    def _drawn_down(self, models, n, seed, temperature):
+        """Draws of layers, deep to shallow, before the ReLU: the first by itself, others given the one above."""
+        (above, sampler), *lower = models.items()
         beside = statistics.quilting.BELOW if isinstance(sampler, QuiltedLayout) else 1.0
-        (above, _), *lower = models.items()
         values, found = sampler.draw(n, seed, temperature)
         drawn, mixtures = {above: values}, {above: found}
         for i, (layer, model) in enumerate(lower, 1):

@@ -4,8 +4,9 @@ import numpy as np
 
 from vizlib.attribution.gradients import saliency
 from vizlib.images import as_images
-from vizlib.networks.network import PRE, SCORES, Network
+from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
+from vizlib.store.fitting import before_relu
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbounded
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
@@ -125,10 +126,9 @@ def vital(
     net, terms = store.network, []
     for layer in layers or net.last_of_resolutions(store.layers(class_name)[1:]):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
-        before = layer + PRE * net.is_rectified(layer)
-        terms.append(Marginals(before, np.broadcast_to(quantiles, (n, *quantiles.shape))))
-    usual = float(np.exp(store.model(class_name, "image").mean_["total_variation"][0]))
-    terms += [SMOOTHNESS * TotalVariation(usual), SMALLNESS / net.image_size**2 * SquaredNorm()]
+        terms.append(Marginals(before_relu(net, layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
+    terms.append(TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS))
+    terms.append(SMALLNESS / net.image_size**2 * SquaredNorm())
     rule, view = adam(WarmCosine(1.0, steps // 20, steps), 0.5, 0.9), Jitter(30 / 224 * net.image_size)
     return optimize(net, terms, Standardised(net.image_size), n, steps, seed, rule, view, None, callback, progress)
 
@@ -142,7 +142,7 @@ def score(net: Network, neuron: Neuron) -> Term:
     if isinstance(neuron, (tuple, list)):
         layer, index = neuron
         net.check_layer(layer)
-        layer += PRE * net.is_rectified(layer)
+        layer = before_relu(net, layer)
         term = ChannelScore(layer, np.int32(index))
     else:
         layer, index = SCORES, net.class_index(neuron)

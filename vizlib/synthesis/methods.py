@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vizlib.networks import PRE, Network
+from vizlib.networks import Network
 from vizlib.statistics import ImageStatistics
 from vizlib.store import IMAGE, StatsStore
+from vizlib.store.fitting import before_relu
 from vizlib.synthesis.baselines import score as neuron_score
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import Callback, Result, optimize
@@ -76,7 +77,7 @@ def reconstruct(
     if any(len(values) != n for values in targets.values()):
         received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
         raise ValueError(f"expected targets for the same images at each layer; received {received}.")
-    marginals = {name + PRE * net.is_rectified(name): x for name, x in getattr(drawn, "marginals", {}).items()}
+    marginals = {before_relu(net, name): x for name, x in getattr(drawn, "marginals", {}).items()}
     terms = [1 / len(targets) * Distance(name, values) for name, values in targets.items()]
     terms += [FINER * Marginals(name, values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
@@ -195,7 +196,7 @@ def walk(
 
 def _outliers(store, class_name, layer):
     model = store.model(class_name, layer, "PCAGaussian")
-    return Outliers(layer + PRE * store.network.is_rectified(layer), model, model.conditional_z_threshold(QUANTILE))
+    return Outliers(before_relu(store.network, layer), model, model.conditional_z_threshold(QUANTILE))
 
 
 def _checked_targets(net, targets, layer):

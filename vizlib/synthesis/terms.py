@@ -143,6 +143,11 @@ class TotalVariation(Term):
     usual: float
     name = "total variation"
 
+    @classmethod
+    def of(cls, statistics: ImageStatistics, weight: float = 1.0) -> Self:
+        """That of the images that `ImageStatistics` were fitted on."""
+        return cls(float(np.exp(statistics.mean_[total_variation.__name__][0])), weight=weight)
+
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
 
@@ -267,8 +272,7 @@ def priors(
     statistics = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
     terms, image, weight = [], statistics.pop("image", None), min(0.02, 0.8 * smoothness)
     if image is not None:
-        usual = float(np.exp(image.mean_[total_variation.__name__][0]))
-        terms = [TotalVariation(usual, weight=smoothness)] + [
+        terms = [TotalVariation.of(image, smoothness)] + [
             Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
             for function in (colour_composition, edge_sharpness)
         ]
