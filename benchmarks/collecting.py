@@ -137,7 +137,7 @@ def print_first_draw(net, path, class_name, layers, **options):
     total = seconds(lambda: store.sample(class_name, layers, n=4, seed=0, **options))
     del net.activations
     images, network = (sum(x) for x in zip(*spent, strict=True)) if spent else (0, 0.0)
-    told = ", ".join([*layers, *(f"{name}={value!r}" for name, value in options.items())])
+    told = ", ".join([*(layers or ()), *(f"{name}={value!r}" for name, value in options.items())])
     print(f"{told} | {images} | {network:.2f} | {total:.2f} | {total / max(network, 1e-9):.2f}", flush=True)
 
 

@@ -217,19 +217,18 @@ def test_sliders_move_along_components(panel, net):
     parts.sliders[1].value = 2.0
     panel.wait()
     store = viz.StatsStore(panel.path, net)
-    model, statistics = store.model("face", "conv2", "PCAGaussian"), store.model("face", "image")
-    places = np.zeros((1, 5))
-    places[0, 1] = 2 * np.sqrt(model.explained_variance_[1])
-    targets = model.inverse_transform(places)
-    expected = viz.reconstruct(net, targets, "conv2", statistics, steps=100, progress=False)
+    statistics, places = store.model("face", "image"), np.array([[0, 2.0, 0, 0, 0]])
+    expected = viz.reconstruct(
+        net, store.sample("face", "conv2", places=places), None, statistics, steps=100, progress=False
+    )
     np.testing.assert_allclose(parts.result.images, expected.images, atol=1e-5)
     assert is_shown(panel, "components", parts.result.images) and "+2.0" in parts.picture.value
     parts.button.click()
     panel.wait()
     assert [control.value for control in parts.sliders] == [0] * 5
-    mean = model.inverse_transform(np.zeros((1, 5)))
+    middle = store.sample("face", "conv2", places=np.zeros((1, 5)))
     expected = viz.reconstruct(
-        net, mean, "conv2", statistics, steps=30, start=expected.variables, progress=False
+        net, middle, None, statistics, steps=30, start=expected.variables, progress=False
     ).images
     np.testing.assert_allclose(parts.result.images, expected, atol=1e-4)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vizlib as viz
-from vizlib.statistics import QuiltedPair
+from vizlib.statistics import Analogies
 from vizlib.synthesis.methods import find_outliers
 
 
@@ -113,7 +113,7 @@ def test_layers_are_drawn_to_belong_together(mini, store):
     upper, lower = (store.model("cat", layer) for layer in layers)
     np.testing.assert_array_equal(drawn["block3_conv3"], upper.sample(2, 3))
     values, mixtures = upper.draw(2, 3)
-    below, shares = QuiltedPair(lower, upper).below(values, [mixture.images for mixture in mixtures])
+    below, shares = Analogies(upper, values, [mixture.images for mixture in mixtures]).below(lower)
     np.testing.assert_array_equal(drawn["block2_conv2"], np.maximum(below, 0))
     for mixture, share in zip(drawn.mixtures["block2_conv2"], shares, strict=True):
         np.testing.assert_array_equal(mixture.weights, share.weights)
@@ -170,15 +170,17 @@ def test_a_walk_goes_from_one_side_of_the_mean_to_the_other(mini, store):
 
 
 def test_facets_are_told_apart(mini, store):
-    """Samples of a cluster, inverted, are nearest to the mean of that cluster."""
-    model = store.model("cat", "block2_conv2", "ClusteredGaussian")
-    means = np.stack([model.coordinates_[model.labels_ == k].mean(0) for k in range(4)])
-    for cluster in (0, 1):
-        targets = model.sample(2, seed=0, cluster=cluster)
-        images = viz.reconstruct(mini, targets, "block2_conv2", steps=60, progress=False).images
+    """Samples of a facet, inverted, are nearest to the mean of that facet."""
+    model = store.model("cat", "block2_conv2", "Snapshots")
+    labels = model.facets()
+    means = np.stack([model.coordinates_[labels == k].mean(0) for k in range(4)])
+    for facet in (0, 1):
+        targets = store.sample("cat", ["block2_conv2"], 2, among=np.flatnonzero(labels == facet))
+        images = viz.reconstruct(mini, targets, steps=60, progress=False).images
         before = mini.features(("block2_conv2:pre",)).predict(images, verbose=0)["block2_conv2:pre"]
         distances = np.linalg.norm(model.transform(before)[:, None] - means, axis=2)
-        assert (distances.argmin(1) == cluster).all()
+        assert (distances.argmin(1) == facet).all()
+
 
 
 @pytest.mark.parametrize("method", ["olah", "maco"])

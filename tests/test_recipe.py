@@ -69,7 +69,7 @@ def test_a_recipe_says_what_decides(net, store):
     made = reconstructed(net, store).provenance
     draw = made["arguments"]["targets"]["draw"]
     assert draw == {
-        "class_name": "cat", "layers": [LAYER], "n": 3, "seed": 5, "temperature": 1.0, "neighbours_at": None,
+        "class_name": "cat", "layers": [LAYER], "n": 3, "seed": 5, "temperature": 1.0, "places": None, "among": None,
         "entries": {LAYER: store.entries("cat")[LAYER]},
     }  # fmt: skip
     assert made["arguments"]["statistics"]["entry"]["sha256"] == store.entries("cat")["image"]

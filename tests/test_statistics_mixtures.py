@@ -5,16 +5,12 @@ import pytest
 
 from vizlib.statistics import (
     BootstrapMix,
-    ClusteredGaussian,
     GaussianCopula,
     LocalGaussian,
     PCAGaussian,
-    Snapshots,
-    drawn_together,
 )
-from vizlib.statistics.mixtures import TOGETHER
 
-SAMPLERS = [PCAGaussian, LocalGaussian, BootstrapMix, ClusteredGaussian, GaussianCopula]
+SAMPLERS = [PCAGaussian, LocalGaussian, BootstrapMix, GaussianCopula]
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
@@ -44,7 +40,7 @@ def test_data_without_variance(kind):
     np.testing.assert_array_equal(kind().fit(np.full((10, 3, 2), 7.0)).sample(4), np.full((4, 3, 2), 7))
 
 
-@pytest.mark.parametrize("kind", [LocalGaussian, BootstrapMix, ClusteredGaussian])
+@pytest.mark.parametrize("kind", [LocalGaussian, BootstrapMix])
 def test_rectified_after_drawing(kind):
     X = np.random.default_rng(0).standard_normal((20, 5)).astype("float32")
     raw, draws = kind().fit(X).sample(50), kind(rectify=True).fit(X).sample(50)
@@ -52,7 +48,7 @@ def test_rectified_after_drawing(kind):
 
 
 @pytest.mark.parametrize(
-    "kind, number", [(LocalGaussian, 1), (BootstrapMix, 0), (ClusteredGaussian, 0)], ids=lambda value: str(value)
+    "kind, number", [(LocalGaussian, 1), (BootstrapMix, 0)], ids=lambda value: str(value)
 )
 def test_parameters_out_of_range(kind, number):
     with pytest.raises(ValueError, match=f"at least .*; received {number}"):
@@ -90,35 +86,27 @@ def two_clusters(n=20):
     return X
 
 
-@pytest.mark.parametrize("model", [LocalGaussian(8), ClusteredGaussian(2)], ids=lambda model: type(model).__name__)
-def test_no_draw_lies_between_two_clusters(model):
+def test_no_draw_lies_between_two_clusters():
     """Of two far clusters on axes of their own no draw has both: that is what a Gaussian of all gets wrong."""
     X = two_clusters()
-    draws = model.fit(X).sample(200, seed=3)
+    draws = LocalGaussian(8).fit(X).sample(200, seed=3)
     first, second = np.abs(draws[:, :2]).max(1) > 1e-3, np.abs(draws[:, 2:]).max(1) > 1e-3
     assert (first != second).all() and 0.3 < first.mean() < 0.7
     ghosts = PCAGaussian(4).fit(X).sample(200, seed=3)
     assert (np.minimum(ghosts[:, 0], ghosts[:, 2]) > 2).mean() > 0.3
 
 
-def test_facets_and_their_moments():
-    X = two_clusters(200)
-    model = ClusteredGaussian(2).fit(X)
-    facet = model.labels_[0]
-    assert (model.labels_[:200] == facet).all() and (model.labels_[200:] == 1 - facet).all()
-    draws = model.sample(20_000, cluster=facet).astype("float64")
-    np.testing.assert_allclose(draws.mean(axis=0), X[:200].mean(axis=0), atol=0.03)
-    np.testing.assert_allclose(np.cov(draws.T), np.cov(X[:200].T), atol=0.05)
-    np.testing.assert_allclose(model.sample(2, cluster=facet, temperature=0), [X[:200].mean(axis=0)] * 2, atol=1e-4)
-    with pytest.raises(ValueError, match=r"cluster out of \[0, 1\]; received 2"):
-        model.sample(1, cluster=2)
-    assert ClusteredGaussian(2).fit(X[::-1]).fit(X).labels_[0] == facet  # nothing is left of an earlier fit
-
-
-def test_facets_are_drawn_as_often_as_they_are():
+def test_facets_and_draws_of_one():
     X = two_clusters(100)[:140]  # 100 and 40
-    draws = ClusteredGaussian(2).fit(X).sample(3000)
-    assert (draws[:, 0] > 5).mean() == pytest.approx(100 / 140, abs=0.03)
+    model = LocalGaussian(8).fit(X)
+    labels = model.facets(2)
+    assert (labels[:100] == labels[0]).all() and (labels[100:] == 1 - labels[0]).all()
+    draws, mixtures = model.draw(200, seed=1, among=np.flatnonzero(labels == labels[-1]))
+    assert np.abs(draws[:, :2]).max() < 1e-3 and draws[:, 2:].min() > 5
+    assert all((mixture.images >= 100).all() for mixture in mixtures)
+    with pytest.raises(ValueError, match="expected from 1 to 140 facets; received 141"):
+        model.facets(141)
+    assert (LocalGaussian().fit(np.ones((6, 3))).facets(1) == 0).all()
 
 
 def test_a_mix_lies_between_a_few_different_samples():
@@ -144,35 +132,3 @@ def test_a_mix_lies_between_a_few_different_samples():
 def test_a_mix_of_all_where_there_are_fewer():
     X = np.array([[0.0, 1], [2, 5]])
     np.testing.assert_allclose(BootstrapMix(3).fit(X).sample(1, temperature=0), [[1, 3]], atol=1e-6)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_layers_drawn_together_have_the_joint_covariance_of_neighbours(seed):
-    """Of two linear layers of one source: what is drawn of one determines what is drawn of the other."""
-    rng = np.random.default_rng(seed)
-    source = rng.standard_normal((TOGETHER, 3))
-    lower, upper = (source @ rng.standard_normal((3, p)) + 1 for p in (8, 5))
-    models = {"lower": Snapshots().fit(lower), "upper": Snapshots().fit(upper)}
-    drawn, _ = drawn_together(LocalGaussian().fit(source), models, 4000, seed)
-    both, real = np.hstack([drawn["lower"], drawn["upper"]]), np.hstack([lower, upper])
-    np.testing.assert_allclose(both.mean(0), real.mean(0), atol=0.15)
-    np.testing.assert_allclose(np.cov(both.T), np.cov(real.T), atol=0.1 * np.cov(real.T).max())
-    map_down = np.linalg.lstsq(np.c_[upper, np.ones(TOGETHER)], lower)[0]
-    np.testing.assert_allclose(np.c_[drawn["upper"], np.ones(4000)] @ map_down, drawn["lower"], atol=1e-3)
-    cold = drawn_together(LocalGaussian().fit(source), models, 2, seed, temperature=0)[0]["lower"]
-    np.testing.assert_allclose(cold, np.tile(lower.mean(0), (2, 1)), atol=1e-5)
-
-
-def test_layers_are_drawn_from_neighbours_at_the_other_layer():
-    """Two facets that the upper layer tells apart and the lower one does not."""
-    rng = np.random.default_rng(0)
-    upper = rng.standard_normal((40, 4)) + 100 * (np.arange(40) % 2)[:, None]
-    lower = rng.standard_normal((40, 6)) * 50
-    lower[:, 0] = np.arange(40) % 2
-    around, models = LocalGaussian().fit(upper), {"lower": Snapshots(rectify=True).fit(lower)}
-    facet = drawn_together(around, models, 50, 0)[0]["lower"][:, 0]
-    np.testing.assert_allclose(facet, facet.round(), atol=1e-3)  # as whole in a draw as in its neighbours
-    assert 0.2 < facet.mean() < 0.8
-    assert (drawn_together(around, models, 50, 0)[0]["lower"] >= 0).all()  # rectified
-    with pytest.raises(ValueError, match="models of the 40 images of the neighbours; received 39 at lower"):
-        drawn_together(around, {"lower": Snapshots().fit(lower[1:])}, 2)

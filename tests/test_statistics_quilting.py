@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import LocalGaussian, QuiltedGaussian, QuiltedLayout, QuiltedPair, Snapshots, quilted
+from vizlib.statistics import Analogies, LocalGaussian, QuiltedGaussian, QuiltedLayout, Snapshots
 from vizlib.statistics.quilting import _Patches
+from vizlib.statistics.quilting import quilted as quilted_together
+
+
+def quilted(draw, sources, *beside):
+    """One draw of all sources."""
+    values, found, apart = quilted_together(draw[None], sources, None, *beside)
+    return values[0], found[0], apart[0]
 
 
 def test_an_activation_is_the_quilt_of_itself():
@@ -44,7 +51,7 @@ def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach,
             squared = uniform_filter(((moved - draw) ** 2).sum(axis=2), side, mode="nearest")
             apart[source, down - reach, right - reach] = squared
     expected = np.array([*apart])[np.argmin([*apart.values()], axis=0)]
-    np.testing.assert_array_equal(np.moveaxis(_Patches(sources).nearest(draw), 0, 2), expected)
+    np.testing.assert_array_equal(np.moveaxis(_Patches(sources).nearest(draw[None])[0], 0, 2), expected)
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():
@@ -69,7 +76,7 @@ def test_patches_of_one_activation_agree_and_those_of_several_do_not():
 def test_of_two_draws_the_one_that_fits_together_best_is_kept():
     model = QuiltedGaussian(6).fit(np.random.default_rng(10).normal(size=(40, 8, 8, 3)).astype("float32"))
     sample = model.sample(3, seed=2)
-    mixtures = model._mixtures(6, np.random.default_rng(2), 1.0)
+    mixtures = model._bases(6, np.random.default_rng(2), 1.0, np.arange(40))
     draws, real = model.coordinates_of(mixtures), model.real(model.images_)
     for i in range(3):
         quilts = []
@@ -166,38 +173,86 @@ def pair(seed, n=30):
     """Two layers on the same images, the lower with twice the positions."""
     rng = np.random.default_rng(seed)
     upper, lower = (rng.normal(size=(n, *shape)).astype("float32") for shape in ((8, 8, 3), (16, 16, 2)))
-    return upper, lower, QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper))
+    return upper, lower, Snapshots().fit(upper), Snapshots().fit(lower)
 
 
 def test_below_a_real_activation_is_what_went_with_it():
-    upper, lower, model = pair(0)
-    below, mixtures = model.below(upper[:5], [np.arange(30)] * 5)
+    upper, lower, above, finer = pair(0)
+    below, mixtures = Analogies(above, upper[:5], [np.arange(30)] * 5).below(finer)
     np.testing.assert_allclose(below, lower[:5], atol=1e-4)
     for i, mixture in enumerate(mixtures):
-        np.testing.assert_array_equal(mixture.images, np.arange(30))
-        np.testing.assert_array_equal(mixture.weights, np.arange(30) == i)
+        assert mixture.images.tolist() == [i] and mixture.weights.tolist() == [1]
 
 
 def test_below_two_halves_are_the_halves_that_went_with_them():
-    upper, lower, model = pair(1)
-    below, mixtures = model.below(np.concatenate([upper[[4], :, :4], upper[[9], :, 4:]], axis=2), [np.array([9, 4, 1])])
-    below = below[0]
-    assert mixtures[0].weights[:2].min() > 0.4 and mixtures[0].weights.sum() == pytest.approx(1)
+    upper, lower, above, finer = pair(1)
+    halves = np.concatenate([upper[[4], :, :4], upper[[9], :, 4:]], axis=2)
+    (below,), (mixture,) = Analogies(above, halves, [np.array([9, 4, 1])]).below(finer)
+    assert mixture.images.tolist()[-2:] == [4, 9] and mixture.weights[-2:].min() > 0.4
+    assert mixture.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(below[:, :4], lower[4, :, :4], atol=1e-4)
     np.testing.assert_allclose(below[:, -4:], lower[9, :, -4:], atol=1e-4)
 
 
 def test_below_what_has_moved_is_what_has_moved_twice_as_far():
-    upper, lower, model = pair(2, n=16)
-    below = model.below(np.roll(upper[[7]], 1, axis=2), [np.arange(16)])[0][0]
+    upper, lower, above, finer = pair(2, n=16)
+    below = Analogies(above, np.roll(upper[[7]], 1, axis=2), [np.arange(16)]).below(finer)[0][0]
     np.testing.assert_allclose(below[4:-4, 6:-4], lower[7, 4:-4, 4:-6], atol=1e-4)
 
 
-def test_a_pair_of_layers_that_do_not_fit_is_refused():
-    upper, lower, model = pair(3)
-    with pytest.raises(ValueError, match="expected two models of the same images; received 30 and 29"):
-        QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper[1:]))
-    with pytest.raises(ValueError, match="expected layers with positions; received"):
-        QuiltedPair(Snapshots().fit(lower), Snapshots().fit(upper.reshape(30, -1)))
-    with pytest.raises(ValueError, match="expected activations of shape"):
-        model.below(upper[:1, :4], [np.arange(30)])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_draw_is_made_of_its_own_sources(seed, monkeypatch):
+    """As if it were drawn alone, of these alone, however many draws are compared at a time."""
+    rng = np.random.default_rng(seed)
+    draws, sources = rng.normal(size=(5, 8, 8, 3)), rng.normal(size=(7, 8, 8, 3))
+    allowed = rng.random((5, 7)) < 0.5
+    allowed[:, 0] = True
+    values, found, apart = quilted_together(draws, sources, allowed)
+    for i, of in enumerate(map(np.flatnonzero, allowed)):
+        alone = quilted(draws[i], sources[of])
+        np.testing.assert_allclose(values[i], alone[0])
+        np.testing.assert_array_equal(found[i], of[alone[1]])
+        assert apart[i] == pytest.approx(alone[2])
+    monkeypatch.setattr("vizlib.statistics.quilting.SEARCH_BYTES", 0)
+    np.testing.assert_array_equal(quilted_together(draws, sources, allowed)[0], values)
+
+
+def test_layers_that_do_not_fit_are_refused():
+    upper, lower, above, finer = pair(3)
+    some = [np.arange(30)]
+    with pytest.raises(ValueError, match="expected two models of the same images; received 29 and 30"):
+        Analogies(above, upper[:1], some).below(Snapshots().fit(lower[1:]))
+    with pytest.raises(ValueError, match="expected a layer with positions; received"):
+        Analogies(above, upper[:1], some).below(Snapshots().fit(lower.reshape(30, -1)))
+    with pytest.raises(ValueError, match="expected activations of shape .*; received"):
+        Analogies(above, upper[:1, :4], some)
+    with pytest.raises(ValueError, match="of a layer with positions; received"):
+        Analogies(Snapshots().fit(upper.reshape(30, -1)), upper[:1].reshape(1, -1), some)
+
+
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedLayout])
+def test_a_draw_moves_along_a_component(sampler):
+    """Ramps of many slopes: moved, one and the same draw is a ramp of each of the slopes asked for."""
+    rng, ramp = np.random.default_rng(0), np.linspace(-1, 1, 8)[:, None, None]
+    place = np.repeat(np.linspace(-1, 1, 41), 4)
+    values = rng.normal(size=(164, 8, 8, 2), scale=0.01).astype("float32")
+    values += place[:, None, None, None].astype("float32") * ramp.astype("float32")
+    model = sampler().fit(values)
+    sign = np.sign(np.corrcoef(model.coordinates_[:, 0], place)[0, 1])
+    where = np.array([[-1.5], [-0.5], [0.5], [1.5]])
+    drawn, mixtures = model.draw(4, seed=1, places=sign * where)
+    found = (drawn * ramp).mean(axis=(1, 2, 3)) / np.mean(ramp**2)
+    np.testing.assert_allclose(found, where[:, 0] * place.std(), atol=0.1)
+    assert len(mixtures) == 4
+    free, _ = model.draw(4, seed=1, places=np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(free[0], free[3])
+
+
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedLayout])
+def test_draws_among_some_are_made_of_them_alone(sampler):
+    values = np.random.default_rng(7).normal(size=(60, 8, 8, 2)).astype("float32")
+    among = np.arange(10, 30)
+    for mixture in sampler().fit(values).draw(4, seed=1, among=among)[1]:
+        assert np.isin(mixture.images, among).all()
+    with pytest.raises(ValueError, match="expected among"):
+        sampler().fit(values).draw(4, among=np.array([99]))

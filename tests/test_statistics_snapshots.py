@@ -7,7 +7,6 @@ from sklearn.decomposition import PCA as Oracle
 
 from vizlib.statistics import (
     BootstrapMix,
-    ClusteredGaussian,
     LocalGaussian,
     PCAGaussian,
     QuiltedGaussian,
@@ -251,7 +250,7 @@ def test_activations_of_another_shape():
     assert Snapshots().fit(data(0, 20, (3, 4))).transform(np.zeros((0, 3, 4))).shape == (0, 12)
 
 
-SAMPLERS = [PCAGaussian, LocalGaussian, QuiltedGaussian, BootstrapMix, ClusteredGaussian]
+SAMPLERS = [PCAGaussian, LocalGaussian, QuiltedGaussian, BootstrapMix]
 
 
 @pytest.mark.parametrize("kind", [Snapshots, *SAMPLERS])

@@ -49,7 +49,7 @@ def test_what_was_put_in_comes_out(store):
 
 @pytest.mark.parametrize(
     "name",
-    ["PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix", "ClusteredGaussian", None],
+    ["PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix", None],
 )
 def test_samplers_are_made_of_the_stored_snapshots(tmp_path, name):
     store = StatsStore(tmp_path / "stats", NET)
@@ -139,14 +139,15 @@ def test_without_a_network_there_is_what_needs_none(path):
 # Draws.
 
 
-def test_layers_drawn_together(store):
-    drawn = store.sample("cat", ["conv"], 3, seed=1, temperature=0.5, neighbours_at="conv")
-    model = store.model("cat", "conv", "LocalGaussian")
-    expected, mixtures = statistics.drawn_together(model, {"conv": model}, 3, 1, 0.5)
-    np.testing.assert_array_equal(drawn["conv"], expected["conv"])
-    for ours, theirs in zip(drawn.mixtures["conv"], mixtures, strict=True):
-        np.testing.assert_array_equal(ours.images, theirs.images)
-        np.testing.assert_array_equal(ours.weights, theirs.weights)
+def test_draws_of_some_of_the_images_and_at_places(store):
+    among, places = np.arange(5, 25), [[None, -1.0], [None, 1.0]]
+    drawn = store.sample("cat", ["conv"], seed=1, places=places, among=among)
+    expected, mixtures = store.model("cat", "conv").draw(4, 1, places=np.array(places, float), among=among)
+    np.testing.assert_array_equal(drawn["conv"], np.maximum(expected, 0))
+    assert len(mixtures) == 2 and all(np.isin(mixture.images, among).all() for mixture in drawn.mixtures["conv"])
+    assert drawn.facts["places"] == places and drawn.facts["among"] == among.tolist()
+    again = store.sample(**{name: x for name, x in drawn.facts.items() if name != "entries"})
+    np.testing.assert_array_equal(again["conv"], drawn["conv"])
 
 
 def lower_layer(store):
@@ -166,7 +167,7 @@ def test_a_lower_layer_is_made_of_the_images_of_the_upper_one(store):
     real = store.activations("cat", "conv")
     for i, mixture in enumerate(mixtures):
         np.testing.assert_array_equal(drawn.mixtures["near"][i].images, mixture.images)
-        found = statistics.quilting._Patches(real[mixture.images]).nearest(values[i])
+        found = statistics.quilting._Patches(real[mixture.images]).nearest(values[i : i + 1])[0]
         expected = statistics.quilting._put_together(found, lower[mixture.images], 1)
         np.testing.assert_allclose(drawn["near"][i], np.maximum(expected, 0), rtol=1e-6)
 

@@ -86,13 +86,13 @@ def _pairs(real, gradients):
 
 
 def _sampled(store, class_name, layer, neuron, prior_weight, n, seed, finer=True, **settings):
-    layers = [layer, *(store.network.finer_layers(layer) if finer else ())]
-    drawn, statistics = store.sample(class_name, layers, n, seed), store.model(class_name, IMAGE)
+    drawn = store.sample(class_name, layer if finer else [layer], n, seed)
+    statistics = store.model(class_name, IMAGE)
     return methods.reconstruct(store.network, drawn, None, statistics, prior_weight, seed=seed, **settings)
 
 
 def _chained(store, class_name, layer, neuron, prior_weight, **settings):
-    return methods.chain(store, class_name, [layer, *store.network.finer_layers(layer)], **settings)
+    return methods.chain(store, class_name, layer, **settings)
 
 
 def _suppressed(store, class_name, layer, neuron, prior_weight, **settings):

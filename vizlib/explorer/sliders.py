@@ -1,4 +1,4 @@
-"""A slider for each of the first principal components of a class, and the image that goes with them."""
+"""A slider for each of the first principal components of a class, and a sample that is moved along them."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ class Components:
     """
 
     def __init__(self, start: Callable) -> None:
-        self._start, self.result, self._made, self._models = start, None, None, ()
+        self._start, self.result, self._made = start, None, None
         slider = {"min": -3, "max": 3, "step": 0.1, "continuous_update": False, "readout_format": "+.1f"}
         self.sliders = [
             widgets.FloatSlider(description=f"component {i + 1}", style={"description_width": "7em"}, **slider)
@@ -32,7 +32,7 @@ class Components:
         for control in self.sliders:
             control.tooltip = "In standard deviations of the class from its mean"
             control.observe(self._moved, "value")
-        self.button = widgets.Button(description="Mean", icon="undo", tooltip="Show the mean: all sliders at 0")
+        self.button = widgets.Button(description="Middle", icon="undo", tooltip="All sliders at 0")
         self.button.on_click(lambda button: self.reset())
         self.picture = widgets.HTML(empty("The image of the components: to come"))
         self.widget = widgets.HBox(
@@ -40,7 +40,7 @@ class Components:
         )
 
     def reset(self) -> None:
-        """Put all sliders to 0 and show the mean of the class."""
+        """Put all sliders to 0, where the mean of the class lies, and show what is there."""
         for control in self.sliders:
             control.unobserve(self._moved, "value")
             control.value = 0
@@ -59,17 +59,15 @@ class Components:
         made = net.fingerprint, class_name, layer
         start = self.result.variables if self._made == made else None
         if start is None:
-            self._made = None  # until there is an image of these models
-            self._models = store.model(class_name, layer, "PCAGaussian"), store.model(class_name, IMAGE)
-        model, statistics = self._models
-        deviations = np.sqrt(model.explained_variance_[: min(SLIDERS, model.n_components_)])
-        places = np.array([[control.value for control in self.sliders]])[:, : len(deviations)]
+            self._made = None  # until there is an image of this class and layer
+        known = len(store.model(class_name, layer, "Snapshots").explained_variance_)
+        places = np.array([[control.value for control in self.sliders]])[:, :known]
         steps = FIRST if start is None else NEXT
         self.result = reconstruct(
             net,
-            model.inverse_transform(places * deviations),
-            layer,
-            statistics,
+            store.sample(class_name, layer, places=places),
+            None,
+            store.model(class_name, IMAGE),
             settings["prior_weight"],
             steps,
             start=start,

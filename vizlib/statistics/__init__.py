@@ -1,7 +1,7 @@
 """Estimators of what images of a class have in common, with the contract of scikit-learn.
 
 Samplers share one decomposition, `Snapshots`, and its state: each of `PCAGaussian`, `LocalGaussian`, `QuiltedGaussian`,
-`BootstrapMix` and `ClusteredGaussian` can be made of the state of any other. A draw is a `Mixture` of real images.
+`QuiltedLayout` and `BootstrapMix` can be made of the state of any other. A draw is a `Mixture` of real images.
 """
 
 from vizlib.statistics.agreement import sampler_agreement
@@ -15,15 +15,15 @@ from vizlib.statistics.image import (
     total_variation,
 )
 from vizlib.statistics.marginals import Marginals
-from vizlib.statistics.mixtures import BootstrapMix, ClusteredGaussian, LocalGaussian, drawn_together
+from vizlib.statistics.mixtures import BootstrapMix, LocalGaussian
 from vizlib.statistics.moments import Moments
 from vizlib.statistics.pairs import LayerPair
-from vizlib.statistics.quilting import QuiltedGaussian, QuiltedLayout, QuiltedPair, quilted
+from vizlib.statistics.quilting import Analogies, QuiltedGaussian, QuiltedLayout, quilted
 from vizlib.statistics.snapshots import Mixture, Snapshots
 
 __all__ = [
+    "Analogies",
     "BootstrapMix",
-    "ClusteredGaussian",
     "GaussianCopula",
     "ImageStatistics",
     "LayerPair",
@@ -34,10 +34,8 @@ __all__ = [
     "PCAGaussian",
     "QuiltedGaussian",
     "QuiltedLayout",
-    "QuiltedPair",
     "Snapshots",
     "colour_composition",
-    "drawn_together",
     "edge_sharpness",
     "pooled",
     "power_spectrum",

@@ -1,14 +1,8 @@
-"""Samplers of weighted sums of real activations: around each, between a few, within facets of the class."""
-
-from functools import cached_property
-from typing import Self
+"""Samplers of weighted sums of real activations: around each, and between a few."""
 
 import numpy as np
 
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
-from vizlib.statistics.streaming import Samples
-
-TOGETHER = 8  # images whose layers are drawn together
 
 
 class Sampler(Snapshots):
@@ -27,9 +21,16 @@ class Sampler(Snapshots):
         """
         return self.rectified(self.draw(n, seed, temperature)[0])
 
-    def nearest(self, point: np.ndarray, n: int, left_out: int = 0) -> np.ndarray:
-        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough."""
-        order = np.argsort(np.linalg.norm(self.coordinates_ - point, axis=1), kind="stable")
+    def nearest(
+        self, point: np.ndarray, n: int, left_out: int = 0, members: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough.
+
+        members: int (m,), the samples to choose from; None for all.
+        """
+        members = np.arange(self.n_samples_seen_) if members is None else members
+        apart = np.linalg.norm(self.coordinates_[members] - point, axis=1)
+        order = members[np.argsort(apart, kind="stable")]
         return order[min(left_out, max(0, len(order) - n)) :][:n]
 
 
@@ -49,35 +50,52 @@ class LocalGaussian(Sampler):
         super().__init__(rectify)
         self.n_neighbours = n_neighbours
 
-    def _mixtures(self, n, rng, temperature, n_neighbours=None):
+    def draw(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        places: np.ndarray | None = None,
+        among: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, list[Mixture]]:
+        """As of every sampler.
+
+        places: float (m, k), to draw one sample and move it to m places along the leading k components, in standard
+        deviations of the class from its mean, NaN where it may lie as it does. among: which samples draws are made of,
+        int (m,), such as those of a facet; None for all.
+        """
+        rng, members = generator(n, seed, temperature), self._members(among)
+        mixtures = self._bases(n if places is None else 1, rng, temperature, members)
+        mixtures = mixtures if places is None else self.moved(mixtures[0], places)
+        return self.mixed(mixtures), mixtures
+
+    def _members(self, among):
+        every = np.arange(self.n_samples_seen_)
+        if among is None:
+            return every
+        members = every[np.isin(self.images_, among)]
+        if not members.size:
+            raise ValueError(f"expected among some of the {len(every)} samples; received {among}.")
+        return members
+
+    def _bases(self, n, rng, temperature, members):
         mixtures = []
         for _ in range(n):
-            chosen = self.nearest(self.coordinates_[rng.integers(self.n_samples_seen_)], self.n_neighbours)
-            chosen = chosen[:n_neighbours]
+            point = self.coordinates_[members[rng.integers(len(members))]]
+            chosen = self.nearest(point, self.n_neighbours, members=members)
             noise, m = rng.standard_normal(len(chosen)), len(chosen)
-            weights = 1 / m + temperature * (noise - noise.mean()) / np.sqrt(m - 1)
+            weights = 1 / m + temperature * (noise - noise.mean()) / np.sqrt(max(m - 1, 1))
             mixtures.append(Mixture(self.images_[chosen], weights))
         return mixtures
 
-
-def drawn_together(
-    around: LocalGaussian, models: dict[str, Snapshots], n: int, seed: int = 0, temperature: float = 1.0
-) -> tuple[dict[str, np.ndarray], list[Mixture]]:
-    """Draw several layers from the joint Gaussian of a few images that are neighbours at another layer.
-
-    A Gaussian of m samples draws sums of them, and the same sum of each layer is a draw of all the layers together.
-    Neighbours at a deep layer are alike in what they show more than in where it is. Returns {layer: float32 (n, ...)},
-    rectified where `rectify`, and the mixtures, which serve all layers.
-
-    around: the `LocalGaussian` that tells the neighbours, of which there are TOGETHER. models: {layer: fitted
-    `Snapshots`} of the same images; ValueError for others. n, seed, temperature: as of samplers.
-    """
-    rng = generator(n, seed, temperature)
-    if any(not np.array_equal(model.images_, around.images_) for model in models.values()):
-        seen = ", ".join(f"{model.n_samples_seen_} at {layer}" for layer, model in models.items())
-        raise ValueError(f"expected models of the {around.n_samples_seen_} images of the neighbours; received {seen}.")
-    mixtures = around._mixtures(n, rng, temperature, TOGETHER)
-    return {layer: model.rectified(model.mixed(mixtures)) for layer, model in models.items()}, mixtures
+    def moved(self, mixture: Mixture, places: np.ndarray) -> list[Mixture]:
+        """A mixture moved along the leading components to `places`, as of `draw`."""
+        places = np.asarray(places, "float64")
+        k, (point,) = places.shape[1], self.coordinates_of([mixture])
+        shifts = places * np.sqrt(self.explained_variance_[:k]) - point[:k]
+        weights = np.where(np.isnan(shifts), 0, shifts) @ self.weights_[:, :k].T
+        weights[:, np.searchsorted(self.images_, mixture.images)] += mixture.weights
+        return [Mixture(self.images_, own) for own in weights]
 
 
 class BootstrapMix(Sampler):
@@ -101,60 +119,4 @@ class BootstrapMix(Sampler):
             chosen = np.sort(rng.choice(self.n_samples_seen_, m, replace=False))
             weights = rng.dirichlet(np.full(m, self.CONCENTRATION))
             mixtures.append(Mixture(self.images_[chosen], 1 / m + temperature * (weights - 1 / m)))
-        return mixtures
-
-
-class ClusteredGaussian(Sampler):
-    """A PCA Gaussian for each facet of a class, which k-means finds in the leading coordinates.
-
-    n_clusters: how many facets. rectify: see `Snapshots`, as all that is fitted, and `labels_` (n,), the facet of each
-    sample, from 0. Of each facet, as of a whole class in `PCAGaussian`, a fifth as many components as samples is used.
-    """
-
-    def __init__(self, n_clusters: int = 4, rectify: bool = False) -> None:
-        if n_clusters < 1:
-            raise ValueError(f"expected n_clusters of at least 1; received {n_clusters}.")
-        super().__init__(rectify)
-        self.n_clusters = n_clusters
-
-    def fit(self, X: Samples) -> Self:
-        vars(self).pop("labels_", None)
-        return super().fit(X)
-
-    @cached_property
-    def labels_(self) -> np.ndarray:
-        from sklearn.cluster import KMeans
-
-        leading = self.coordinates_[:, : max(1, self.n_samples_seen_ // 5)]
-        if not leading.size:  # all samples alike
-            return np.zeros(self.n_samples_seen_, "int32")
-        return KMeans(self.n_clusters, n_init=10, random_state=0).fit_predict(leading)
-
-    def sample(
-        self, n: int, seed: int = 0, temperature: float = 1.0, cluster: int | None = None
-    ) -> np.ndarray:
-        """As of every sampler; cluster: the one facet to draw from, or None for all, as often as each is in the data.
-
-        Raises ValueError, listing the facets, for another.
-        """
-        mixtures = self._mixtures(n, generator(n, seed, temperature), temperature, cluster)
-        return self.rectified(self.mixed(mixtures))
-
-    def _mixtures(self, n, rng, temperature, cluster=None):
-        labels = self.labels_[rng.integers(self.n_samples_seen_, size=n)]
-        if cluster is not None:
-            labels = np.full(n, cluster)
-        if not np.isin(labels, self.labels_).all():
-            raise ValueError(f"expected a cluster out of {np.unique(self.labels_).tolist()}; received {cluster!r}.")
-        mixtures = [None] * n
-        for label in np.unique(labels):
-            members = np.flatnonzero(self.labels_ == label)
-            centred = self.coordinates_[members].astype("float64")
-            centred -= centred.mean(axis=0)
-            m, k = len(members), max(1, len(members) // 5)
-            axes, singular, _ = np.linalg.svd(centred, full_matrices=False)
-            axes = axes[:, :k] * (singular[:k] > 0) / np.sqrt(max(1, m - 1))
-            for i in np.flatnonzero(labels == label):
-                weights = 1 / m + temperature * axes @ rng.standard_normal(axes.shape[1])
-                mixtures[i] = Mixture(self.images_[members], weights)
         return mixtures

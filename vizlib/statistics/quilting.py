@@ -1,13 +1,15 @@
 """Quilting: activations put together from patches of real ones, at one layer and at the layers below it."""
 
+import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from threadpoolctl import threadpool_limits
 
-from vizlib.statistics.mixtures import LocalGaussian, Sampler
+from vizlib.statistics.mixtures import LocalGaussian
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
@@ -15,13 +17,74 @@ LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be
 NEIGHBOURS = 32
 CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
 LAYOUTS = 8  # real ones that are tried for each sample
-POOL = 512  # activations that the patches of a layout come from, at most
+POOL = 512  # activations that layouts and their patches come from, at most
 MOST = 0.4  # share of patches from one activation that a layout is passed over for, if there is another
 BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position's own, there and at the layer below
 ROUNDS = 4  # how often patches are sought and their mean is taken
+SEARCH_BYTES = 2**28  # of the distances that are compared at a time
+THREADS = os.cpu_count() or 1
 
 
-class QuiltedGaussian(LocalGaussian):
+class _Quilt(NamedTuple):
+    """A draw of patches, (h, w, channels), the images they are from, and faults: of two quilts the lesser is kept."""
+
+    values: np.ndarray
+    mixture: Mixture
+    faults: np.ndarray
+
+
+class _Quilter(LocalGaussian):
+    """The base of samplers whose draws are put together anew from patches of real activations.
+
+    Of `tries` draws for each sample that one is kept whose patches go together best. `beside`: see `quilted`. `other`:
+    the sampler to turn to where draws are nearly copies.
+    """
+
+    def draw(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        places: np.ndarray | None = None,
+        among: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, list[Mixture]]:
+        """As of `LocalGaussian`: weights are shares of patches. Warns where most are those of one activation."""
+        if len(self.shape_) != 3:
+            return super().draw(n, seed, temperature, places, among)
+        rng, members = generator(n, seed, temperature), self._members(among)
+        if places is None:
+            samples = [[[base] for base in self._bases(self.tries, rng, temperature, members)] for _ in range(n)]
+        else:  # all draws are one sample
+            samples = [[self.moved(base, places) for base in self._bases(self.tries, rng, temperature, members)]]
+        found = iter(self._quilts([mixture for tries in samples for draws in tries for mixture in draws], members))
+        tried = [[[next(found) for _ in draws] for draws in tries] for tries in samples]
+        best = [min(tries, key=lambda quilts: sum(quilt.faults for quilt in quilts).tolist()) for tries in tried]
+        kept = [quilt for quilts in best for quilt in quilts]
+        if (share := np.mean([quilt.mixture.weights.max() for quilt in kept])) > COPY:
+            warnings.warn(
+                f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
+                f"one: they are nearly copies of it. Show more images, or use {self.other}.",
+                stacklevel=3,
+            )
+        return np.stack([quilt.values for quilt in kept]), [quilt.mixture for quilt in kept]
+
+    def _quilts(self, mixtures, members):
+        """A `_Quilt` for each mixture, of members near it."""
+        chosen = np.zeros((len(mixtures), self.n_samples_seen_), bool)
+        n = min(self.n_neighbours, max(len(members) - LEFT_OUT, (len(members) + 1) // 2))
+        for row, point in zip(chosen, self.coordinates_of(mixtures), strict=True):
+            row[self.nearest(point, n, LEFT_OUT, members)] = True
+        used = np.flatnonzero(chosen.any(axis=0))
+        draws, sources = self.mixed(mixtures), self.real(self.images_[used])
+        quilts, found, apart = quilted(draws, sources, chosen[:, used], self.beside)
+        shares = [_shares(self.images_[used], which) for which in found]
+        return [
+            _Quilt(values, mixture, self._faults(values, draw, mixture, gap))
+            for values, mixture, draw, gap in zip(quilts, shares, draws, apart, strict=True)
+        ]
+
+
+class QuiltedGaussian(_Quilter):
     """A `LocalGaussian` whose draws are put together anew from patches of the activations around them.
 
     A mean of neighbours blurs what lies in a different place in each of them: eyes, mouths, wheels. Each patch of a
@@ -36,167 +99,157 @@ class QuiltedGaussian(LocalGaussian):
     is then nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
     """
 
+    tries, beside, other = CANDIDATES, 1.0, "LocalGaussian"
+
     def __init__(self, n_neighbours: int = NEIGHBOURS, rectify: bool = False) -> None:
         super().__init__(n_neighbours, rectify)
 
-    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
-        """As of every sampler: weights are shares of patches. Warns where most are those of one activation."""
-        if len(self.shape_) < 3:
-            return super().draw(n, seed, temperature)
-        mixtures = self._mixtures(CANDIDATES * n, generator(n, seed, temperature), temperature)
-        points = self.coordinates_of(mixtures)
-        images = [np.sort(self.images_[self.nearest(point, self.n_neighbours, LEFT_OUT)]) for point in points]
-        quilts = []
-        self.real(np.unique(images))  # that a source which computes them does so for all at once
-        with ThreadPoolExecutor(CANDIDATES) as threads:
-            for i in range(0, len(mixtures), CANDIDATES):
-                of = slice(i, i + CANDIDATES)
-                quilted_draws = threads.map(quilted, self.mixed(mixtures[of]), map(self.real, images[of]))
-                candidates = zip(images[of], quilted_draws, strict=True)
-                quilts.append(min(candidates, key=lambda candidate: candidate[1][2]))
-        return _drawn(quilts, "LocalGaussian")
+    def _faults(self, values, draw, mixture, apart):
+        return np.array([apart])
 
 
-class QuiltedLayout(Sampler):
+class QuiltedLayout(_Quilter):
     """Layouts of real activations, put together anew from patches of all others.
 
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
     any layer. A draw takes a real activation at random and replaces each patch of it by the nearest patch of any other,
     as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out, and of more
-    than 512 the nearest 512 are looked at. Of eight layouts that one is kept which the others' patches meet best. At a
+    than 512 a random 512 are looked at. Of eight layouts that one is kept which the others' patches meet best. At a
     deep layer, where an activation says what lies where and not how it looks, the draw is a new image of an old
-    arrangement.
+    arrangement. temperature: how far layouts lie from the mean of the class.
 
     Raises ValueError where a layer has no positions.
     """
 
-    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
-        """As of every sampler: weights are shares of patches. temperature: how far layouts lie from the mean."""
-        rng = generator(n, seed, temperature)
-        if len(self.shape_) < 3:
+    tries, beside, other = LAYOUTS, BESIDE, "QuiltedGaussian"
+
+    def __init__(self, rectify: bool = False) -> None:
+        super().__init__(POOL, rectify)
+
+    def _bases(self, n, rng, temperature, members):
+        layouts = rng.choice(members, min(n, len(members)), replace=False)
+        return [Mixture(self.images_[[i]], np.array([temperature])) for i in layouts]
+
+    def _members(self, among):
+        members = super()._members(among)
+        if len(self.shape_) != 3:
             raise ValueError(f"expected a layer with positions; received activations of shape {self.shape_}.")
-        mean, total, quilts = self.mean_.reshape(self.shape_), self.n_samples_seen_, []
-        for _ in range(n):
-            best = None
-            for i in rng.choice(total, min(LAYOUTS, total), replace=False):
-                others = self.nearest(self.coordinates_[i], min(POOL, max(1, total - LEFT_OUT)), LEFT_OUT)
-                others = np.sort(self.images_[others])
-                layout = mean + temperature * (self.real(self.images_[[i]])[0] - mean)
-                quilt, sources, apart = quilted(layout, self.real(others), BESIDE)
-                share = np.bincount(sources.ravel()).max() / sources.size
-                missed = np.mean((quilt - layout) ** 2) / max(np.var(layout), np.finfo("float32").tiny)
-                worth = share > MOST, apart + missed
-                if best is None or worth < best[0]:
-                    used, sources = np.unique(sources, return_inverse=True)
-                    best = worth, (others[used], (quilt, sources, apart))
-            quilts.append(best[1])
-        return _drawn(quilts, "QuiltedGaussian")
+        return members[np.sort(np.random.default_rng(0).permutation(len(members))[:POOL])]
+
+    def _faults(self, values, draw, mixture, apart):
+        missed = np.mean((values - draw) ** 2) / max(np.var(draw), np.finfo("float32").tiny)
+        return np.array([mixture.weights.max() > MOST, apart + missed])
 
 
-def _drawn(quilts, other):
-    """What is drawn, as quilts of images; warns where most patches are those of one."""
-    mixtures = [_shares(images, sources) for images, (_, sources, _) in quilts]
-    if (share := np.mean([mixture.weights.max() for mixture in mixtures])) > COPY:
-        warnings.warn(
-            f"expected draws made of patches of several activations; received {share:.0%} of their patches from "
-            f"one: they are nearly copies of it. Show more images, or use {other}.",
-            stacklevel=4,
-        )
-    return np.stack([quilt for _, (quilt, _, _) in quilts]), mixtures
+class Analogies:
+    """What lies at finer layers under activations of a layer: the image analogies of Hertzmann et al. 2001.
 
+    Where an activation is as in a patch of a real one, a finer layer is as under that patch. Details that the upper
+    layer does not tell are those that went with it.
 
-class QuiltedPair:
-    """Two layers on the same images, to put together the lower one under a quilt of the upper.
-
-    Where the upper activation is as in a patch of a real one, the lower is as under that patch: the image analogies of
-    Hertzmann et al. 2001 between layers. Details that the upper layer does not tell are those that went with it.
-
-    lower, upper: fitted `Snapshots`, or samplers, of the same images, of layers with positions. Raises ValueError for
-    others.
+    upper: the fitted `Snapshots`, or sampler, of a layer with positions. values: float (n, *upper.shape_), as it was
+    fitted: before the ReLU where its `rectify` is true. images: for each of the n which images give the patches, int
+    (m,). Raises ValueError for values of another shape.
     """
 
-    def __init__(self, lower: Snapshots, upper: Snapshots) -> None:
-        if not np.array_equal(lower.images_, upper.images_):
-            received = f"{lower.n_samples_seen_} and {upper.n_samples_seen_}"
-            raise ValueError(f"expected two models of the same images; received {received} images.")
-        if {len(lower.shape_), len(upper.shape_)} != {3}:
-            raise ValueError(f"expected layers with positions; received {lower.shape_} and {upper.shape_}.")
-        self.lower, self.upper = lower, upper
+    def __init__(self, upper: Snapshots, values: np.ndarray, images: list[np.ndarray]) -> None:
+        if len(upper.shape_) != 3 or values.shape[1:] != upper.shape_:
+            expected = f"activations of shape {('n', *upper.shape_)}, of a layer with positions"
+            raise ValueError(f"expected {expected}; received {values.shape}.")
+        self.images = np.unique(np.concatenate(images))
+        allowed = np.stack([np.isin(self.images, own) for own in images])
+        self._images, self._found = upper.images_, _Patches(upper.real(self.images)).nearest(values, allowed)
 
-    def below(
-        self, upper: np.ndarray, images: list[np.ndarray], beside: float = 1.0
-    ) -> tuple[np.ndarray, list[Mixture]]:
-        """The lower activations, float32 (n, *lower.shape_), under upper ones, and the shares of the images in them.
+    def below(self, lower: Snapshots, beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+        """Activations of a finer layer, float32 (n, *lower.shape_), before its ReLU; and the images' shares in them.
 
-        upper: float (n, *upper.shape_); both are as the models were fitted: before the ReLU where their `rectify` is
-        true. images: for each of the n which images give the patches, int (m,). beside: the weight of what the patches
-        of neighbouring positions have there, that of its own being 1. Raises ValueError for upper activations of
-        another shape.
+        lower: as `upper`, of the same images; ValueError for another. beside: the weight of what the patches of
+        neighbouring positions have there, that of its own being 1.
         """
-        if upper.shape[1:] != self.upper.shape_:
-            raise ValueError(f"expected activations of shape {('n', *self.upper.shape_)}; received {upper.shape}.")
-        values, mixtures = zip(*(self._below(*each, beside) for each in zip(upper, images, strict=True)), strict=True)
-        return np.stack(values), list(mixtures)
-
-    def _below(self, upper, images, beside):
-        found = _Patches(self.upper.real(images)).nearest(upper)
-        return _put_together(found, self.lower.real(images), 1, beside), _shares(images, found[0])
+        if not np.array_equal(lower.images_, self._images):
+            received = f"{len(lower.images_)} and {len(self._images)}"
+            raise ValueError(f"expected two models of the same images; received {received} images.")
+        if len(lower.shape_) != 3:
+            raise ValueError(f"expected a layer with positions; received {lower.shape_}.")
+        sources = lower.real(self.images)
+        values = np.stack([_put_together(found, sources, 1, beside) for found in self._found])
+        return values, [_shares(self.images, found[0]) for found in self._found]
 
 
 def _shares(images, sources):
-    """What is made of patches of images, the number of its source for each, as a mixture."""
-    return Mixture(images, np.bincount(sources.ravel(), minlength=len(images)) / sources.size)
+    """What is made of patches of images, the number of its source for each, as a mixture of those with a part."""
+    weights = np.bincount(sources.ravel(), minlength=len(images)) / sources.size
+    return Mixture(images[weights > 0], weights[weights > 0])
 
 
-def quilted(draw: np.ndarray, sources: np.ndarray, beside: float = 1.0) -> tuple[np.ndarray, np.ndarray, float]:
-    """An activation (h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to its own.
+def quilted(
+    draws: np.ndarray, sources: np.ndarray, allowed: np.ndarray | None = None, beside: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Activations (n, h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to their own.
 
-    Also returns the source of the patch at each position, int (h, w), and by how much patches disagree where they
-    overlap, as a share of the variance. Patches are compared over a quarter of the layer's height; they may come from
-    up to a sixteenth of it away, at least one position. beside: the weight in the mean of patches that are not a
-    position's own, which have 1.
+    Also returns the source of the patch at each position, int (n, h, w), and by how much patches disagree where they
+    overlap, (n,), as a share of the variance. Patches are compared over a quarter of the layer's height; they may come
+    from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
+    beside: the weight in the mean of patches that are not a position's own, which have 1.
     """
     patches, found = _Patches(sources), None
     for _ in range(ROUNDS):
-        before, found = found, patches.nearest(draw)
+        before, found = found, patches.nearest(draws, allowed)
         if before is not None and np.array_equal(before, found):
             break
-        draw = _put_together(found, sources, max(1, _side(len(draw)) // 4), beside)
-    apart = np.mean((_put_together(found, sources, 0) - draw) ** 2)
-    return draw, found[0], float(apart / max(np.var(draw), np.finfo("float32").tiny))
+        reach = max(1, _side(draws.shape[1]) // 4)
+        draws = np.stack([_put_together(places, sources, reach, beside) for places in found])
+    own = np.stack([_put_together(places, sources, 0) for places in found])
+    variances = np.maximum(draws.reshape(len(draws), -1).var(axis=1), np.finfo("float32").tiny)
+    return draws, found[:, 0], ((own - draws) ** 2).mean(axis=(1, 2, 3)) / variances
 
 
 class _Patches:
     """The patches of sources (m, h, w, channels), to look for the nearest ones again and again."""
 
     def __init__(self, sources):
-        self.n_sources, self.reach = len(sources), max(1, sources.shape[1] // 16)
-        r = self.reach
-        around = np.pad(np.moveaxis(sources, 0, 2), ((r, r), (r, r), (0, 0), (0, 0)), mode="edge")
-        half = np.einsum("hwmc,hwmc->hwm", around, around) / 2
-        self._around, self._half = self._candidates(around), self._candidates(half)
+        self.shape, self.reach = sources.shape[:3], max(1, sources.shape[1] // 16)
+        margin = (self.reach, self.reach)
+        self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
+        self._half = np.einsum("hwmc,hwmc->hwm", self._around, self._around) / 2
 
-    def _candidates(self, values):
-        """What may lie beside each position in one axis, which takes no copy."""
-        windows = np.moveaxis(sliding_window_view(values, 2 * self.reach + 1, axis=1), -1, 2)
-        return windows.reshape(*windows.shape[:2], -1, *values.shape[3:])
+    def nearest(self, draws, allowed=None):
+        """For each position of draws (n, h, w, channels) the source of the nearest patch, and how far down and right of
+        it that lies: int (n, 3, h, w). allowed: bool (n, m), the sources of each; None for all.
+        """
+        (m, height, width), n = self.shape, len(draws)
+        step = max(1, SEARCH_BYTES // (4 * height * width * m * THREADS))
+        parts = (slice(start, start + step) for start in range(0, n, step))
+        return np.concatenate([self._nearest(draws[i], None if allowed is None else allowed[i]) for i in parts])
 
-    def nearest(self, draw):
-        """For each position the source of the nearest patch, and how far down and right of it that lies: (3, h, w)."""
-        height, width = draw.shape[:2]
-        over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
-        least, found = np.full((height, width), np.inf), np.zeros((3, height, width), int)
-        for down in range(-self.reach, self.reach + 1):
-            rows = slice(self.reach + down, self.reach + down + height)
+    def _nearest(self, draws, allowed):
+        wanted = np.ascontiguousarray(np.moveaxis(draws, 0, 2))
+        barred = 0 if allowed is None else np.where(allowed, 0, np.inf).astype(wanted.dtype)
+
+        def compared(moved):
+            starts = (self.reach + moved[0], self.reach + moved[1])
+            rows, columns = (slice(x, x + length) for x, length in zip(starts, self.shape[1:], strict=True))
             # half the squared distance, but for what is the same of all candidates
-            apart = self._half[rows] - (self._around[rows] @ draw[..., None])[..., 0]
-            apart = over_columns @ (over_rows @ apart.reshape(height, -1)).reshape(apart.shape)
-            right, source = np.divmod(apart.argmin(axis=2), self.n_sources)
-            nearest = apart.min(axis=2)
-            nearer = nearest < least
-            least[nearer] = nearest[nearer]
-            found[:, nearer] = np.stack([source, np.full_like(source, down), right - self.reach])[:, nearer]
-        return found
+            apart = self._half[rows, columns, None] - wanted @ self._around[rows, columns].swapaxes(2, 3)
+            apart = _mean_over_patches(apart) + barred
+            source = apart.argmin(axis=3)
+            return source, np.take_along_axis(apart, source[..., None], axis=3)[..., 0]
+
+        moves = list(_square(self.reach))
+        # BLAS's own threads wait for each other at every position.
+        with threadpool_limits(1), ThreadPoolExecutor(THREADS) as threads:
+            sources, apart = map(np.stack, zip(*threads.map(compared, moves), strict=True))
+        best = apart.argmin(axis=0)[None]
+        found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
+        return np.moveaxis(np.stack(found), (0, 3), (1, 0))
+
+
+def _mean_over_patches(values):
+    """Means of (h, w, …) over the patch around each position."""
+    height, width = values.shape[:2]
+    over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
+    rows = (over_rows @ values.reshape(height, -1)).reshape(height, width, -1)
+    return (over_columns @ rows).reshape(values.shape)
 
 
 def _mean_filter(length, side):

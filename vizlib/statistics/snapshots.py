@@ -119,6 +119,21 @@ class Snapshots:
         apart = np.where(inside, 0, 1 / np.maximum(np.sum(squares / values**2, axis=1), np.finfo("float64").tiny))
         return 1 - float(apart.sum() / max(squares.sum() * (n / (n - 1)) ** 2, np.finfo("float64").tiny))
 
+    def facets(self, n: int = 4) -> np.ndarray:
+        """Which facet of the class each sample belongs to, by k-means on the leading coordinates: int (n samples,).
+
+        n: how many facets, from 1 to the number of samples; ValueError for another. Samplers draw from one with `among`
+        (facets as starts: Nguyen, Yosinski & Clune 2016).
+        """
+        from sklearn.cluster import KMeans
+
+        if not 1 <= n <= self.n_samples_seen_:
+            raise ValueError(f"expected from 1 to {self.n_samples_seen_} facets; received {n}.")
+        leading = self.coordinates_[:, : max(1, self.n_samples_seen_ // 5)]
+        if not leading.size:  # all samples alike
+            return np.zeros(self.n_samples_seen_, "int32")
+        return KMeans(n, n_init=10, random_state=0).fit_predict(leading)
+
     def transform(self, X: np.ndarray) -> np.ndarray:
         """The coordinates of X: float (m, *shape_) to float32 (m, K). Raises ValueError for another shape."""
         return self._project(X)[0].astype("float32")

@@ -227,6 +227,15 @@ def described(file: h5py.File) -> tuple:
     return attributes.get("n_images"), *snapshots, ", ".join(estimators(file)), kept, size, attributes.get("time")
 
 
+def shape(file: h5py.File) -> tuple[int, ...]:
+    """The shape of the activations of one image at the layer of a file."""
+    group = hdf5.child(file, "Snapshots")
+    found = hdf5.attributes(group).get("shape_")
+    if not isinstance(found, np.ndarray) or found.ndim != 1 or found.dtype.kind not in "iu":
+        raise hdf5.damaged(group, f"a shape_ of {found!r}")
+    return tuple(found.tolist())
+
+
 def read_rows(file: h5py.File, name: str, rows: np.ndarray | slice) -> np.ndarray:
     """Rows of the pixels, or as float32 of the activations that are kept, of a file."""
     values = hdf5.child(file, name, h5py.Dataset)

@@ -19,47 +19,23 @@ from vizlib.statistics import (
     ImageStatistics,
     LayerPair,
     Marginals,
-    Mixture,
     Moments,
-    QuiltedLayout,
-    QuiltedPair,
     Snapshots,
 )
-from vizlib.statistics.marginals import of_regions
 from vizlib.store import files
+from vizlib.store.drawing import Draw, draw
 from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Estimator = Snapshots | Moments | Marginals | GaussianCopula | ImageStatistics
-DEFAULT_SAMPLER = "QuiltedGaussian"
 # The state of the snapshots is enough for these.
-SAMPLERS = ("Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix",
-            "ClusteredGaussian")
+SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix"
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
 ALIKE = 0.4  # of `Snapshots.shared_` at the second finest resolution, above which images are variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
 COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
-
-
-class Draw(dict):
-    """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}, and how.
-
-    facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
-    marginals: {layer: float32 (n, rows, columns, q, channels)}, of finer layers before their ReLU what values there are
-    in each region of the image, see `terms.Marginals`.
-    """
-
-    def __init__(
-        self,
-        values: dict[str, np.ndarray],
-        facts: dict,
-        mixtures: dict[str, list[Mixture]],
-        marginals: dict[str, np.ndarray],
-    ) -> None:
-        super().__init__(values)
-        self.facts, self.mixtures, self.marginals = facts, mixtures, marginals
 
 
 class StatsStore:
@@ -76,6 +52,7 @@ class StatsStore:
     def __init__(self, path: str | PathLike, network: Network | None = None) -> None:
         self.path, self.network = Path(path).resolve(), network
         self._memory = LRUCache(MEMORY, getsizeof=attrgetter("nbytes"))  # {(class, layer, image): array}
+        self._shared = {}  # {(class, layer, SHA-256): what images have in common there}
         if network is None:
             files.read_network(self.path)
         else:
@@ -142,16 +119,16 @@ class StatsStore:
                 found[layer] = files.sha256(file)
         return found
 
-    def model(self, class_name: str, layer: str, estimator: str | None = None) -> Estimator:
+    def model(
+        self, class_name: str, layer: str, estimator: str | None = None, together: tuple[str, ...] = ()
+    ) -> Estimator:
         """A fitted estimator of `vizlib.statistics`; its `entry` says which, {str: str}.
 
-        estimator: its name; None for "ImageStatistics" at the layer "image" and DEFAULT_SAMPLER at any other. Samplers
-        look at the real activations through the store, see `real`. "GaussianCopula" is fitted here and now on them.
+        estimator: its name; None for "ImageStatistics" at the layer "image" and at any other the sampler that suits the
+        class, see `sample`. Samplers look at the real activations through the store, see `real`. "GaussianCopula" is
+        fitted here and now on them. together: layers that are likely to be asked for next, see `real`.
         """
-        return self._model(class_name, layer, estimator)
-
-    def _model(self, class_name, layer, estimator=None, together=()):
-        name = estimator or ("ImageStatistics" if layer == IMAGE else DEFAULT_SAMPLER)
+        name = estimator or ("ImageStatistics" if layer == IMAGE else self.sampler(class_name, layer))
         known = ("ImageStatistics",) if layer == IMAGE else (*SAMPLERS, COPULA, "Moments", "Marginals")
         if name not in known:
             raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
@@ -175,91 +152,62 @@ class StatsStore:
     def marginals(self, class_name: str, layer: str, images: np.ndarray | None = None) -> Marginals:
         """The mean marginals of a layer over the images of a class, or over some of them, int (m,)."""
         if images is None:
-            return self._model(class_name, layer, "Marginals")
+            return self.model(class_name, layer, "Marginals")
         return Marginals().fit(self.activations(class_name, layer, images))
 
     def pair(self, class_name: str, lower: str, upper: str) -> LayerPair:
         """The joint model of two layers."""
-        return LayerPair(*(self._model(class_name, layer, "Snapshots", (lower, upper)) for layer in (lower, upper)))
+        return LayerPair(*(self.model(class_name, layer, "Snapshots", (lower, upper)) for layer in (lower, upper)))
 
     def sample(
         self,
         class_name: str,
-        layers: list[str] | tuple[str, ...] | None = None,
+        layers: str | list[str] | tuple[str, ...] | None = None,
         n: int = 4,
         seed: int = 0,
         temperature: float = 1.0,
-        neighbours_at: str | None = None,
+        places: np.ndarray | None = None,
+        among: np.ndarray | None = None,
     ) -> Draw:
         """Draw activations of layers that belong together, as `reconstruct` takes them.
 
-        layers: their names, in any order. The deepest is drawn by the default sampler, each other put together under
-        the one before from the same images (`QuiltedPair`), or drawn given it (`LayerPair`) where one of them has no
-        positions. seed, temperature: as of samplers.
+        Images that are variations of one theme, which `Snapshots.shared_` at the second finest resolution in the store
+        tells, are drawn by `QuiltedGaussian`. Mixtures of others, such as photographs, are multiple exposures: they are
+        drawn by `QuiltedLayout`.
 
-        None chooses among the last layers of each resolution in the store. Variations of one theme, which
-        `Snapshots.shared_` at the second finest tells, are drawn at the two finest, as above. Of other images, such as
-        photographs, mixtures are multiple exposures: the deepest layer is drawn as a `QuiltedLayout`, the next put
-        together under it, and of all finer ones the draw's `marginals` say what values there are under each position of
-        the deepest.
+        layers: their names, in any order. The deepest is drawn so, each other put together under the one before from
+        the same images (`Analogies`), or drawn given it (`LayerPair`) where one of them has no positions. The name of
+        one stands for it and the last layers of all finer resolutions in the store, None for the last of all
+        resolutions; of these, variations of one theme are drawn at all, of None at the two finest; others at the two
+        deepest, and of all finer ones the draw's `marginals` say what values there are under each position of the
+        deepest.
 
-        neighbours_at: another layer, a deeper one. All layers are then drawn together, from the joint Gaussian of a few
-        images that are neighbours there (`drawn_together`).
+        seed, temperature, places, among: as of `LocalGaussian.draw`, at the deepest layer; with places n is their
+        number.
         """
-        given, sampler, finer = layers, None, ()
-        if layers is None:
-            layers, sampler, finer = self._layers_to_draw(class_name)
-        layers = tuple(sorted(layers, key=self.layers(class_name).index, reverse=True))
-        used = {*layers, *finer, neighbours_at}
-        entries = {name: sha for name, sha in self.entries(class_name).items() if name in used}
-        facts = {"class_name": class_name, "layers": given if given is None else list(layers), "n": n, "seed": seed}
-        facts |= {"temperature": temperature, "neighbours_at": neighbours_at, "entries": entries}
-        together = (*layers[bool(finer) :], *finer)  # which the network is asked for at once
-        estimators = dict.fromkeys((*layers, *finer)) | {layers[0]: sampler}
-        models = {layer: self._model(class_name, layer, name, together) for layer, name in estimators.items()}
-        if neighbours_at is not None:
-            around = self._model(class_name, neighbours_at, "LocalGaussian")
-            values, mixtures = statistics.drawn_together(
-                around, {layer: models[layer] for layer in layers}, n, seed, temperature
-            )
-            return Draw(values, facts, dict.fromkeys(layers, mixtures), {})
-        drawn, mixtures = self._drawn_down({layer: models[layer] for layer in layers}, n, seed, temperature)
-        marginals, last = {}, layers[-1]
-        images = [mixture.images for mixture in mixtures[last]]
-        for layer in finer:
-            pieces, _ = QuiltedPair(models[layer], models[last]).below(drawn[last], images, beside=0)
-            marginals[layer] = of_regions(pieces, *models[layers[0]].shape_[:2])
-        values = {layer: models[layer].rectified(values) for layer, values in drawn.items()}
-        return Draw(values, facts, mixtures, marginals)
+        return draw(self, class_name, layers, n, seed, temperature, places, among)
 
-    def _drawn_down(self, models, n, seed, temperature):
-        """Draws of layers, deep to shallow, before the ReLU: the first by itself, others given the one above."""
-        (above, sampler), *lower = models.items()
-        beside = statistics.quilting.BELOW if isinstance(sampler, QuiltedLayout) else 1.0
-        values, found = sampler.draw(n, seed, temperature)
-        drawn, mixtures = {above: values}, {above: found}
-        for i, (layer, model) in enumerate(lower, 1):
-            if {len(model.shape_), len(models[above].shape_)} == {3}:
-                images = [_sources(models[above], mixture) for mixture in mixtures[above]]
-                drawn[layer], mixtures[layer] = QuiltedPair(model, models[above]).below(drawn[above], images, beside)
-            else:
-                pair, points = LayerPair(model, models[above]), models[above].transform(drawn[above])
-                draws = (pair.mixtures_given(point, 1, [seed, i, j], temperature) for j, point in enumerate(points))
-                mixtures[layer] = [mixture for mixture, in draws]
-                drawn[layer] = model.mixed(mixtures[layer])
-            above = layer
-        return drawn, mixtures
+    def sampler(self, class_name: str, layer: str) -> str:
+        """The name of the sampler that suits a class, at a layer, see `sample`."""
+        if len(self.shape(class_name, layer)) < 3:
+            return "QuiltedGaussian"
+        asked = self.last_of_resolutions(class_name)[-2:][0]
+        with self._reading(class_name, asked) as file:
+            key = class_name, asked, files.sha256(file)
+        if key not in self._shared:
+            self._shared[key] = self.model(class_name, asked, "Snapshots").shared_
+        return "QuiltedGaussian" if self._shared[key] > ALIKE else "QuiltedLayout"
 
-    def _layers_to_draw(self, class_name):
-        """The layers to draw, the sampler of the deepest, and the layers of which marginals are taken."""
-        self.check_network()
-        layers = self.network.last_of_resolutions(self.layers(class_name)[1:])
-        if not layers:
-            received = ", ".join(self.layers(class_name)[1:]) or "none"
-            raise ValueError(f"expected layers with positions of {class_name!r}; received {received}.")
-        if self._model(class_name, layers[-2:][0], "Snapshots").shared_ > ALIKE:
-            return layers[-2:], None, ()
-        return layers[:2], "QuiltedLayout", layers[2:]
+    def last_of_resolutions(self, class_name: str) -> tuple[str, ...]:
+        """Of the layers of a class that have positions the last of each resolution, deep to shallow."""
+        shapes = {layer: self.shape(class_name, layer) for layer in self.layers(class_name)[1:]}
+        last = {shape[0]: layer for layer, shape in shapes.items() if len(shape) == 3}
+        return tuple(last[height] for height in sorted(last))
+
+    def shape(self, class_name: str, layer: str) -> tuple[int, ...]:
+        """The shape of the activations of one image at a layer."""
+        with self._reading(class_name, layer) as file:
+            return files.shape(file)
 
     def activations(self, class_name: str, layer: str, images: np.ndarray | None = None) -> np.ndarray:
         """The activations of the images of a class, float32 (m, ...), before the ReLU if there is one.
@@ -392,11 +340,3 @@ class _RealActivations:
 
     def __getitem__(self, rows):
         return self._store.real(self._class_name, self._layer, rows, self._together)
-
-
-def _sources(model: Snapshots, mixture: Mixture) -> np.ndarray:
-    """The images whose patches may lie under a draw: those that it is made of, or of many the nearest to it."""
-    if len(mixture.images) <= statistics.quilting.NEIGHBOURS:
-        return mixture.images
-    point, = model.coordinates_of([mixture])
-    return model.images_[model.nearest(point, statistics.quilting.NEIGHBOURS)]

@@ -137,7 +137,7 @@ def find_outliers(net: Network, terms: dict[str, Outliers], images: np.ndarray) 
 def chain(
     store: StatsStore,
     class_name: str,
-    layers: list[str],
+    layers: str | list[str] | None = None,
     n: int = 4,
     steps: int = 256,
     seed: int = 0,
@@ -147,25 +147,23 @@ def chain(
 ) -> Chain:
     """Images drawn layer by layer: the deepest from the class, each below given the one above, and inverted.
 
-    The layers are drawn by `StatsStore.sample`.
+    What is drawn, by `StatsStore.sample`, is asked for layer by layer: each stage goes on from the images of the one
+    before, so that they take shape from the deepest layer to the finest.
 
-    store: a `StatsStore` with the layers. layers: their names, in any order. temperature: as of samplers. callback,
-    progress and errors: see `optimize`, which runs once for each layer. Returns a `Chain`; each of its stages has what
-    was drawn down to a layer, its images have it all.
+    store: a `StatsStore` with the layers. layers, temperature: as of `StatsStore.sample`; None for what it chooses.
+    callback, progress and errors: see `optimize`, which runs once for each layer, so many steps each. Returns a
+    `Chain`; each of its stages has what was drawn down to a layer, its images have it all.
 
     Raises ValueError for a class or layer that is not there.
     """
-    net = store.network
-    for layer in layers:
-        net.check_layer(layer)
-    layers = sorted(layers, key=net.layers.index, reverse=True)
-    drawn, stages = store.sample(class_name, layers, n, seed, temperature), {}
-    statistics = store.model(class_name, "image")
-    for i, layer in enumerate(layers):
-        targets = {name: drawn[name] for name in layers[: i + 1]}
-        result = reconstruct(net, targets, None, statistics, 1.0, steps, seed, None, callback, progress)
+    drawn, stages, result = store.sample(class_name, layers, n, seed, temperature), {}, None
+    statistics, every = store.model(class_name, "image"), (*drawn, *drawn.marginals)
+    for i, layer in enumerate(every, 1):
+        start = result and result.variables
+        shown = drawn.only(every[:i])
+        result = reconstruct(store.network, shown, None, statistics, 1.0, steps, seed, start, callback, progress)
         stages[layer] = result.images
-    return Chain(**vars(result), stages=stages)
+    return Chain(**vars(result.with_facts(layers=layers)), stages=stages)
 
 
 @recorded
@@ -181,17 +179,21 @@ def walk(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Result:
-    """Images along a principal component of a class, from −reach to reach standard deviations from its mean.
+    """One sample of a class moved along a principal component, from −reach to reach standard deviations from the mean.
 
-    store: a `StatsStore` with the layer. component: from 0, that of the largest variance. The rest: as `reconstruct`.
+    At each place it is put together anew from patches of real activations, see `StatsStore.sample`: a mean of them all,
+    moved along a component, would be no image of the class.
+
+    store: a `StatsStore` with the layer, and with finer ones for details. component: from 0, that of the largest
+    variance. seed: of the sample. The rest: as `reconstruct`.
     """
-    model = store.model(class_name, layer, "PCAGaussian")
-    if not 0 <= component < len(model.explained_variance_):
-        raise ValueError(f"expected a component from 0 to {len(model.explained_variance_) - 1}; received {component}.")
-    places = np.zeros((n, component + 1))
-    places[:, component] = np.linspace(-reach, reach, n) * np.sqrt(model.explained_variance_[component])
-    targets, statistics = model.inverse_transform(places), store.model(class_name, "image")
-    return reconstruct(store.network, targets, layer, statistics, 1.0, steps, seed, None, callback, progress)
+    known = len(store.model(class_name, layer, "Snapshots").explained_variance_)
+    if not 0 <= component < known:
+        raise ValueError(f"expected a component from 0 to {known - 1}; received {component}.")
+    places = np.full((n, component + 1), np.nan)
+    places[:, component] = np.linspace(-reach, reach, n)
+    targets, statistics = store.sample(class_name, layer, n, seed, places=places), store.model(class_name, "image")
+    return reconstruct(store.network, targets, None, statistics, 1.0, steps, seed, None, callback, progress)
 
 
 def _outliers(store, class_name, layer):
