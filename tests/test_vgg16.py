@@ -16,9 +16,9 @@ LAYER = "block3_conv3"
 
 @pytest.fixture(scope="module")
 def net(shared):
-    from photographs import vgg16
+    from imagenet import vgg16
 
-    return vgg16(shared / "vgg16")
+    return vgg16(shared, 64)
 
 
 def test_the_weights_are_those_of_imagenet(net):
@@ -28,7 +28,7 @@ def test_the_weights_are_those_of_imagenet(net):
 
 def test_the_first_layer_by_hand(net, shared):
     """One position of block1_conv1 on a photograph: BGR minus the mean colour, times the kernel, plus the bias."""
-    image = viz.load_images(shared / "photos" / "val", "goldfish", 1)
+    image = viz.load_images(shared / "imagenet/photos/val", "golf_ball", 1)
     kernel, bias = net.model.get_layer("block1_conv1").get_weights()
     window = image[0, 9:12, 19:22, ::-1] * 255 - np.array([103.939, 116.779, 123.68])
     expected = np.maximum(np.tensordot(window, kernel, 3) + bias, 0)
