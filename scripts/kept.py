@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from vizlib._files import quoted, written
+from vizlib._files import written
 
 LIBRARY, KEPT = (Path(__file__).resolve().parent.parent / name for name in ("vizlib", "output/kept"))
 JUDGING = {"explorer", "plots.py", "realism"}  # on which no image depends
@@ -29,7 +29,7 @@ class Kept:
 
     def of(self, class_name: str, name: str, make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """What make() gives, {name: array}, and did when it was first asked for."""
-        path = self.folder / class_name / f"{quoted(name)}.npz"
+        path = self.folder / class_name / f"{name}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as file:
                 found = dict(file)
