@@ -111,7 +111,7 @@ def table(frame, columns, intervals=True):
     columns = {title: column for title, column in columns.items() if column[0] in frame}
 
     def cell(row, key, scale, digits):
-        names = (key, f"{key}_low", f"{key}_high") if intervals else (key,)
+        names = (key, f"{key}_low", f"{key}_high") if intervals and f"{key}_low" in row else (key,)
         value, *ends = ("" if np.isnan(row[name]) else f"{scale * row[name]:.{digits}f}" for name in names)
         return f"{value} ({'–'.join(ends)})" if ends else value
 
