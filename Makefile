@@ -51,14 +51,19 @@ realism: .venv/ready  ## measure how realistic each method's images are
 
 SHARED ?= ../shared
 
-photo-realism: .venv/ready  ## the same on photographs and a classifier of them in SHARED (../shared)
+photo-realism: photo-realism-128 photo-realism-224  ## the same on VGG16 and photographs in SHARED (../shared), at 128 and 224 px
+
+photo-realism-128: .venv/ready
 	$(PY) scripts/realism.py --photographs $(SHARED)
+
+photo-realism-224: .venv/ready
+	$(PY) scripts/realism.py --photographs $(SHARED) --size 224 --n 4 --classes beagle church garbage_truck golden_retriever golf_ball
 
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py
 
-photo-layers: .venv/ready  ## the same on six classes of photographs
-	$(PY) scripts/layers.py --photographs $(SHARED) --classes banana goldfish jellyfish koala school_bus teapot
+photo-layers: .venv/ready  ## the same on VGG16 and photographs, at 224 px
+	$(PY) scripts/layers.py --photographs $(SHARED) --size 224 --n 4 --classes golf_ball
 
 train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py

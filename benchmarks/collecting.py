@@ -3,9 +3,9 @@
     python -m benchmarks.collecting                    # the embedded network, 512 images of noise
     python -m benchmarks.collecting SHARED [CLASS]     # VGG16's thirteen convolutions at 224 px, 300 photographs
 
-SHARED is a folder as `scripts/photographs.py` describes it, with `imagenet/photos/train` beside: the real weights and
-photographs, no part of the project. The figure of photographs, of these put through the model and inverted, and of
-samples goes into output/, which is no part of it either. Rates are medians of runs in turns, fits included.
+SHARED is a folder as `scripts/imagenet.py` describes it: the real weights and photographs, no part of the project. The
+figure of photographs, of these put through the model and inverted, and of samples goes into output/, which is no part
+of it either. Rates are medians of runs in turns, fits included.
 """
 
 import re
@@ -45,9 +45,9 @@ def network(source):
     """The embedded network, or VGG16's convolutions from a folder."""
     if source == "mini":
         return viz.load_network(source)
-    from photographs import vgg16
+    from imagenet import vgg16
 
-    return vgg16(Path(source) / "vgg16", SIZE)
+    return vgg16(Path(source), SIZE)
 
 
 def rates(net, images, layers, predicted=None):

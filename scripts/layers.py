@@ -1,17 +1,17 @@
 """The layer experiment: at which layer is the information best for sampling and for reconstruction?
 
 Each layer is asked alone, see `vizlib.sweep`, and its samples are judged. Writes a table into docs/layers.md, and a
-figure beside it, on PartWorld with the embedded network; with --photographs FOLDER on photographs, see `worlds`.
+figure beside it, on PartWorld with the embedded network; with --photographs FOLDER on photographs, see `imagenet`.
+Called again, it goes on from where it was stopped; called twice, the two share the work.
 """
-
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, judged, kept, options, table, write
+from kept import Kept
+from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, headings, judged, options, table, write
 
 import vizlib as viz
+from vizlib.realism import layers as sweeping
 
 LAYERS = ["block1_conv2", "block2_conv2"]
 LAYERS += [f"block{block}_conv{convolution}" for block in (3, 4, 5) for convolution in (1, 3)]
@@ -33,27 +33,29 @@ COLUMNS = {
 }
 
 
-def asked(world, class_name, given):
-    """What `vizlib.sweep` finds of one class from its own store: {layer: its samples}, and their measures."""
-    fresh = world.images(class_name, 50, INVERTED)
-    with tempfile.TemporaryDirectory() as folder:
-        store = viz.StatsStore(Path(folder, "statistics"), world.net)
-        viz.collect(store, world.images(class_name, world.training, TRAINING), class_name, LAYERS, progress=False)
-        answer = viz.sweep(store, class_name, LAYERS, fresh, given.n, given.steps, TRAINING, *world.sampler)
-    measures = np.array([answer[layer][: len(MEASURES)] for layer in LAYERS], "float64")
-    return {layer: answer[layer].samples for layer in LAYERS} | {"measures": measures}
-
-
 def main():
-    world, given = options(__doc__, (8, 8))
-    sampler, temperature = world.sampler
-    name = f"{world.name}layers"
-    answers = [kept(name, asked, world, class_name, given) for class_name in world.classes]
+    world, given = options(__doc__, (8, 4))
+    name = world.title.format("layers")
+    kept = Kept(name, (given.n, given.steps), world.net.fingerprint, (__file__, sweeping.__file__), given.reuse)
+    store = viz.StatsStore(kept.folder / f"statistics-{kept.code}", world.net)
 
-    samples = {layer: np.concatenate([answer[layer] for answer in answers]) for layer in LAYERS}
+    def answers_of(class_name):
+        """{layer: its samples and what `vizlib.sweep` finds} of a class."""
+        def asked(layer):
+            viz.collect(store, world.images(class_name, world.training, TRAINING), class_name, LAYERS, progress=False)
+            fresh = world.images(class_name, 50, INVERTED)
+            answer, = viz.sweep(
+                store, class_name, [layer], fresh, given.n, given.steps, TRAINING, world.sampler
+            ).values()
+            return {"samples": answer.samples, "measures": np.array(answer[: len(MEASURES)], "float64")}
+
+        return {layer: kept.of(class_name, layer, lambda layer=layer: asked(layer)) for layer in LAYERS}
+
+    answers = kept.each(world.classes, answers_of).values()
+    samples = {layer: np.concatenate([answer[layer]["samples"] for answer in answers]) for layer in LAYERS}
     real = np.concatenate([world.images(class_name, given.n, HELD_OUT) for class_name in world.classes])
     frame = judged(world, samples, real)
-    measures = np.mean([answer["measures"] for answer in answers], axis=0)
+    measures = [np.mean([answer[layer]["measures"] for answer in answers], axis=0) for layer in LAYERS]
     frame = frame.join(pd.DataFrame(measures, LAYERS, MEASURES))
     print(frame.to_string())
 
@@ -61,12 +63,12 @@ def main():
     rows = {layer: images[:: given.n] for layer, images in samples.items()}
     if world.public:
         rows["real"] = real[:: given.n]
-    viz.plots.image_grid(rows, [name.replace("_", "\n") for name in world.classes]).savefig(DOCS / f"{name}.png")
+    viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
     write(
         name,
         f"{table(frame.rename(index={'real': 'real images'}), COLUMNS, intervals=False)}\n\n"
-        f"{len(world.classes)} classes × {given.n} images, {given.steps} steps, `{sampler}` at temperature "
-        f"{temperature}, statistics of {world.training} images a class; means over classes. Written by `make {name}`; "
+        f"{len(world.classes)} classes × {given.n} images, {given.steps} steps, `{world.sampler}`, "
+        f"statistics of {world.training} images a class; means over classes. Written by `make {name}`; "
         f"with intervals and more columns in [{name}.csv]({name}.csv).",
         DOCS / "layers.md",
     )

@@ -1,31 +1,15 @@
 """Stochastic deconvolution on real VGG16 and photographs: `photographs.py FOLDER CLASS ... [--out FILE]`.
 
-FOLDER holds `vgg16/vgg16_blocks1to3.h5` and `vgg16/vgg16_blocks4to5.h5`, the ImageNet weights of the thirteen
-convolutions (/<layer>/kernel and /<layer>/bias, as in Keras), and `imagenet/photos/train`, a folder of class folders of
-photographs of ImageNet.
+FOLDER is described in `imagenet`.
 """
 
 import argparse
 import tempfile
 from pathlib import Path
 
-import h5py
-import keras
+from imagenet import LAYERS, vgg16
 
 import vizlib as viz
-from vizlib.networks import vgg_preprocess
-
-LAYERS = ["block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3"]
-
-
-def vgg16(folder, size=64):
-    """The thirteen convolutions of VGG16 with the weights in a folder, as a `Network` of images of `size` pixels."""
-    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
-    for part in ("1to3", "4to5"):
-        with h5py.File(folder / f"vgg16_blocks{part}.h5") as file:
-            for name, layer in file.items():
-                model.get_layer(name).set_weights([layer["kernel"][()], layer["bias"][()]])
-    return viz.Network(model, vgg_preprocess)
 
 
 def main():
@@ -38,7 +22,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("output/photographs.png"))
     options = parser.parse_args()
-    net = vgg16(options.folder / "vgg16", options.size)
+    net = vgg16(options.folder, options.size)
     columns = {}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.out.parent) as folder:

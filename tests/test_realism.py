@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from scipy.ndimage import gaussian_filter
 
 from vizlib import partworld
@@ -20,6 +21,7 @@ from vizlib.realism import (
     pixels,
 )
 from vizlib.realism import distances as metrics
+from vizlib.realism.judges import resized
 
 LABELS = [name for name in partworld.CLASSES for _ in range(8)]
 
@@ -249,28 +251,59 @@ def test_class_judge_takes_any_classifier_with_an_embedding(real):
     images[:3, ..., 0], images[3:, ..., 2] = 1, 0.5
     answer = judge(images, ["red", "red", "blue", "blue", "blue", "blue"], images)
     assert answer["accuracy"].tolist() == [True, True, False, True, True, True]
+    assert "top5" not in answer
+    np.testing.assert_allclose(answer["probability"], np.exp(answer["log_probability"]))
     np.testing.assert_allclose(answer["log_probability"], -np.log1p(np.exp([-10, -10, 10, -5, -5, -5])), rtol=1e-4)
     with pytest.raises(ValueError, match="expected a class out of red, blue; received 'green'"):
         judge(images, ["green"] * 6, images)
 
 
-def test_the_judge_of_photographs(shared):
+def test_the_five_highest_scores():
+    """Seven classes, of which all but the sixth and seventh are in the first five of a red image."""
     import keras
+
+    image = keras.Input((8, 8, 3))
+    x = keras.layers.GlobalAveragePooling2D(name="embedding")(image)
+    model = keras.Model(image, keras.layers.Dense(7, use_bias=False)(x))
+    kernel = np.zeros((3, 7))
+    kernel[0] = [2, 7, 6, 5, 4, 3, 1]
+    model.layers[-1].set_weights([kernel])
+    judge = ClassJudge(model, [*"abcdefg"])
+    images = np.zeros((3, 16, 16, 3), "float32")  # twice as large as the judge takes them
+    images[..., 0] = 1
+    answer = judge(images, ["b", "f", "a"], images)
+    assert answer["accuracy"].tolist() == [True, False, False] and answer["top5"].tolist() == [True, True, False]
+    np.testing.assert_allclose(answer["probability"], np.exp([7, 3, 2]) / np.exp(range(1, 8)).sum(), rtol=1e-5)
+
+
+def test_images_are_made_as_large_as_a_judge_takes_them():
+    stripes = np.zeros((70, 12, 12, 3), "float32")
+    stripes[:, ::2] = 1
+    half = resized(stripes, 6)
+    assert half.shape == (70, 6, 6, 3)
+    np.testing.assert_allclose(half[:, 2:-2], 0.5, atol=0.05)  # antialiased: of every other row none is left out
+    np.testing.assert_allclose(resized(np.full((1, 5, 5, 3), 0.3, "float32"), 9), 0.3, rtol=1e-5)
+    ramp = np.linspace(0, 1, 8, dtype="float32")[:, None, None].repeat(8, 1).repeat(3, 2)[None] > 0.5
+    large = resized(ramp.astype("float32"), 32)
+    assert large.min() == 0 and large.max() == 1  # where bicubic interpolation overshoots
+    assert resized(stripes, 12) is stripes
+
+
+def test_the_judge_of_photographs(shared, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import imagenet
 
     import vizlib as viz
 
-    folder, photos = shared / "photo_vgg16", shared / "photos" / "val"
-    classes = (folder / "classes.txt").read_text().split()
-    model = keras.models.load_model(folder / "judge.keras", compile=False)
-    mean = np.array([123.68, 116.779, 103.939], "float32")
-    judge = ClassJudge(model, classes, preprocess=lambda x: x * 255 - mean)
-    names = [path.name for path in sorted(photos.iterdir()) if path.name in classes][:3]
-    real, other = (np.concatenate([viz.load_images(photos, name, 16, seed=0)[half] for name in names])
-                   for half in (slice(8), slice(8, 16)))
+    photos, names = shared / "imagenet/photos/val", ["church", "golf_ball", "samoyed"]
+    real, other = (np.concatenate([viz.load_images(photos, name, 12, size=128)[half] for name in names])
+                   for half in (slice(6), slice(6, 12)))
     noise = np.random.default_rng(0).random(real.shape).astype("float32")
-    table = compare({"other": other, "noise": noise}, real, np.repeat(names, 8), [judge])
-    assert table.loc["other", "accuracy"] > 0.5 > table.loc["noise", "accuracy"]
-    assert table.loc["noise", "told_apart"] > 0.95 and table.loc["other", "told_apart"] < 0.75
+    judge = ClassJudge(*imagenet.judge(shared))
+    assert [judge.network.class_index(name) for name in names] == [497, 574, 258]
+    table = compare({"other": other, "noise": noise}, real, np.repeat(names, 6), [judge])
+    assert table.loc["other", "top5"] > 0.7 and table.loc["other", "accuracy"] > 0.4 > table.loc["noise", "top5"]
+    assert table.loc["noise", "told_apart"] > 0.95 > table.loc["other", "told_apart"]
     assert table.loc["noise", "kid_low"] > table.loc["other", "kid_high"]
     assert table.loc["noise", "naturalness"] < table.loc["other", "naturalness"]
 

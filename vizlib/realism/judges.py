@@ -5,6 +5,7 @@ are stray.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -23,6 +24,9 @@ from vizlib.realism.distances import (
     told_apart,
     vendi_score,
 )
+
+BATCH = 64  # images that are resized at a time
+TOP = 5  # highest scores, as ImageNet's errors are counted
 
 Judge = Callable[[np.ndarray, Sequence[str], np.ndarray], dict[str, Any]]  # of images, labels and real images
 
@@ -48,7 +52,8 @@ class ClassJudge:
         self._known = None, None
 
     def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
-        """Per image "accuracy" (1 where the class is the label) and "log_probability" of the label.
+        """Per image "accuracy" (1 where the class is the label), "top5" (1 where it is among the five highest scores;
+        of more than five classes), "probability" and "log_probability" of the label.
 
         Per class, against the reference: "kid", "density", "coverage" and, with as many of it, "told_apart" (see
         `vizlib.realism.distances`). Without a reference it is the real images of the class, which are compared with
@@ -72,15 +77,22 @@ class ClassJudge:
             sets = {name: (features[i[::2]], known[i[1::2]]) for name, i in members.items()}
         else:
             sets = {name: (features[i], known[i]) for name, i in members.items()}
+        chances = log_softmax(scores.astype(float), 1)
+        chance = chances[np.arange(len(wanted)), wanted]
+        higher = (chances > chance[:, None]).sum(1)
+        top = {"top5": higher < TOP} if len(self.network.classes) > TOP else {}
         return {
             "accuracy": scores.argmax(1) == wanted,
-            "log_probability": log_softmax(scores.astype(float), 1)[np.arange(len(wanted)), wanted],
+            **top,
+            "probability": np.exp(chance),
+            "log_probability": chance,
             "vendi": {name: vendi_score(features[i]) for name, i in members.items()},
             "vendi_within": {name: vendi_score(features[i] - known[i].mean(0)) for name, i in members.items()},
             **_distances(sets, {name: len(i) for name, i in members.items()}),
         }
 
     def _answers(self, images):
+        images = resized(images, self.network.image_size)
         answers = self.network.activations(images, ["scores", "embedding"])
         return answers["scores"], answers["embedding"]
 
@@ -99,6 +111,14 @@ def _distances(sets, sizes):
     ours, theirs = (np.concatenate(both) for both in zip(*sets.values(), strict=True))
     labels = (np.repeat(list(sets), [len(pair[k]) for pair in sets.values()]) for k in (0, 1))
     return columns | {"told_apart": told_apart(ours, theirs, *labels)}
+
+
+def resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Images at another size, bicubic and antialiased: float32 (n, size, size, 3), in [0, 1]."""
+    if images.shape[1:3] == (size, size):
+        return images
+    resize = partial(keras.ops.image.resize, size=(size, size), interpolation="bicubic", antialias=True)
+    return np.concatenate([resize(batch) for batch in np.array_split(images, -(-len(images) // BATCH))]).clip(0, 1)
 
 
 class PartJudge:
