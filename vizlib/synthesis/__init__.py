@@ -6,7 +6,7 @@ from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbou
 from vizlib.synthesis.loop import Result, optimize
 from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
 from vizlib.synthesis.recipes import recipe, rerun
-from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent
+from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent, nadam
 from vizlib.synthesis.transforms import Camera, Jitter
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "find_outliers",
     "gradient_descent",
     "maco",
+    "nadam",
     "olah",
     "optimize",
     "recipe",

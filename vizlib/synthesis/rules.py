@@ -57,6 +57,28 @@ def adam(
 
 
 @lru_cache(maxsize=32)
+def nadam(learning_rate: float, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7) -> Rule:
+    """Adam that looks ahead by a step of its momentum, which grows in the first steps (Dozat 2016)."""
+
+    def start(variables):
+        zeros = [ops.zeros_like(v) for v in variables]
+        return zeros, zeros, ops.ones(())
+
+    def update(variables, gradients, state, step):
+        now, ahead = (beta_1 * (1 - 0.5 * 0.96 ** (step + i)) for i in (1, 2))
+        product = state[2] * now
+        first = [beta_1 * m + (1 - beta_1) * g for m, g in zip(state[0], gradients, strict=True)]
+        second = [beta_2 * s + (1 - beta_2) * g * g for s, g in zip(state[1], gradients, strict=True)]
+        moved = []
+        for v, g, m, s in zip(variables, gradients, first, second, strict=True):
+            momentum = ahead * m / (1 - product * ahead) + (1 - now) * g / (1 - product)
+            moved.append(v - learning_rate * momentum / (ops.sqrt(s / (1 - beta_2 ** (step + 1))) + epsilon))
+        return moved, (first, second, product)
+
+    return start, update
+
+
+@lru_cache(maxsize=32)
 def gradient_descent(learning_rate: float) -> Rule:
     """The plain update rule."""
 
