@@ -9,7 +9,7 @@ from scipy.fft import idctn
 
 from vizlib.synthesis.canvases import COLOUR_BASIS, LOGIT_BASIS, Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import optimize
-from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent, nadam
+from vizlib.synthesis.rules import adam, gradient_descent, nadam
 from vizlib.synthesis.terms import ClassScore, Distance, Term
 from vizlib.synthesis.transforms import Jitter
 
@@ -88,17 +88,6 @@ def test_rules_equal_those_of_keras(rule, name):
         optimizer.apply([gradient], [variable])
         variables, state = update(variables, [gradient], state, ops.convert_to_tensor(float(step)))
         np.testing.assert_allclose(variables[0], variable.value, rtol=0, atol=1e-5)
-
-
-def test_a_rate_that_warms_up_and_falls_on_a_cosine():
-    rate = WarmCosine(2.0, 4, 24)
-    at = [float(rate(ops.convert_to_tensor(float(step)))) for step in (0, 3, 4, 14, 24)]
-    np.testing.assert_allclose(at, [0.5, 2, 2, 1, 0], atol=1e-6)
-    (start, update), v = adam(rate), [ops.zeros((1,))]
-    moved, _ = update(v, [ops.ones((1,))], start(v), ops.convert_to_tensor(3.0))
-    slow, _ = update(v, [ops.ones((1,))], start(v), ops.convert_to_tensor(0.0))
-    np.testing.assert_allclose(slow[0], -0.5, rtol=1e-5)  # the first step of Adam is as long as the rate
-    assert adam(WarmCosine(2.0, 4, 24)) is adam(rate) and abs(float(moved[0][0])) > 0.5
 
 
 def test_cosine_canvas_equals_scipy():

@@ -15,7 +15,6 @@ from vizlib.backend import Tensor
 # The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
 # columns of the latter changes colour the way that photographs do, brightness first.
 MEAN_COLOUR = np.array([0.485, 0.456, 0.406], "float32")
-DEVIATION = np.array([0.229, 0.224, 0.225], "float32")
 COLOUR_BASIS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], "float32")
 LOGIT_BASIS = COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # before a sigmoid
 
@@ -41,19 +40,6 @@ class Unbounded:
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
         return variables[0] + MEAN_COLOUR
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """Pixels as they are, not kept in [0, 1], in deviations from the mean colour of ImageNet; it starts from noise."""
-
-    size: int
-
-    def start(self, n: int, seed: int) -> list[np.ndarray]:
-        return _noise(n, self.size, seed, 1.0)
-
-    def image(self, variables: Sequence[Tensor]) -> Tensor:
-        return variables[0] * DEVIATION + MEAN_COLOUR
 
 
 @dataclass(frozen=True)
