@@ -2,11 +2,11 @@
 
 from vizlib.synthesis import terms
 from vizlib.synthesis.baselines import maco, olah, simonyan, vital
-from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbounded
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import Result, optimize
 from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
 from vizlib.synthesis.recipes import recipe, rerun
-from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent
+from vizlib.synthesis.rules import adam, gradient_descent, nadam
 from vizlib.synthesis.transforms import Camera, Jitter
 
 __all__ = [
@@ -17,15 +17,14 @@ __all__ = [
     "Phase",
     "Pixels",
     "Result",
-    "Standardised",
     "Suppression",
     "Unbounded",
-    "WarmCosine",
     "adam",
     "chain",
     "find_outliers",
     "gradient_descent",
     "maco",
+    "nadam",
     "olah",
     "optimize",
     "recipe",

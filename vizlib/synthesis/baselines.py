@@ -7,15 +7,15 @@ from vizlib.images import as_images
 from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
 from vizlib.store.fitting import before_relu
-from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Standardised, Unbounded
+from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
-from vizlib.synthesis.rules import WarmCosine, adam, gradient_descent
+from vizlib.synthesis.rules import adam, gradient_descent, nadam
 from vizlib.synthesis.terms import ChannelScore, ClassScore, Marginals, SquaredNorm, Term, TotalVariation
 from vizlib.synthesis.transforms import Camera, Jitter
 
 NORM = 0.005  # weight of the squared norm beside the score
-SMOOTHNESS, SMALLNESS = 0.05, 0.1  # weights of total variation and squared norm beside marginals
+SMOOTHNESS = 0.05  # weight of the total variation beside marginals
 
 Neuron = str | int | tuple[str, int]  # a class, by name or position, or a channel of a layer
 
@@ -86,16 +86,21 @@ def maco(
 ) -> Result:
     """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
 
+    As its authors run it (Xplique) are the standardised phases and images, NAdam at a rate of 1 and the noise. What
+    differs: crops of half to all of the image, where theirs fall to a twentieth of 512 pixels, which at the sizes of
+    networks is too little to show an object; one crop a step, the same for all images, where theirs are 32, so that a
+    step costs as much as that of any other method; the spectrum of the images given, where theirs is the mean of
+    ImageNet; the best image of the run, where theirs is the last; no transparency.
+
     class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
-    them; their mean magnitude spectrum is kept. Of the class they are a stronger baseline than of all classes.
-    callback, progress, the returned `Result` and its errors: see `optimize`.
+    them; their mean magnitude spectrum is kept. callback, progress, the returned `Result` and its errors: see
+    `optimize`.
 
     Raises ValueError for an unknown class, layer or channel.
     """
     term, images = score(net, class_name), as_images(images)
-    # Crops of at least half of the image, since less of it is no object of any class.
-    view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.05)
-    return optimize(net, [term], Phase.of(images), n, steps, seed, adam(), view, None, callback, progress)
+    view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.08)
+    return optimize(net, [term], Phase.of(images), n, steps, seed, nadam(1.0), view, None, callback, progress)
 
 
 @recorded
@@ -114,23 +119,21 @@ def vital(
     No score is maximised: at each layer the sorted values of each channel are moved to their mean over the images of
     the class. The target is the same for every seed.
 
-    As published: pixels in deviations from the mean colour, from noise; Adam at a rate of 1, which rises over the first
-    twentieth of the steps and then falls on a cosine; images moved by up to 30 of 224 pixels; total variation and norm.
-    Published are 2,000 steps. What differs: values before the ReLU, and each layer in units of the variance within its
-    channels, as the layers of VGG16, unlike those of a ResNet, are of very different scales.
+    As published is the loss, at five layers from the first to the last, and that images are moved by up to 30 of 224
+    pixels. What differs: frequencies and a total variation, where theirs are bare pixels, with Adam at a rate of 1 and
+    2,000 steps, of which a hundred make noise; values before the ReLU; each layer in units of the variance within its
+    channels, as the layers of VGG16, unlike those of a ResNet, are of very different scales; borders mirrored.
 
     store: a `StatsStore` with the layers. layers: their names; None for the last of each resolution in there. callback,
     progress, the returned `Result` and its errors: see `optimize`. Raises ValueError for a class or layer that is not
     there.
     """
-    net, terms = store.network, []
+    net, terms = store.network, [TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS)]
     for layer in layers or net.last_of_resolutions(store.layers(class_name)[1:]):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
         terms.append(Marginals(before_relu(net, layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
-    terms.append(TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS))
-    terms.append(SMALLNESS / net.image_size**2 * SquaredNorm())
-    rule, view = adam(WarmCosine(1.0, steps // 20, steps), 0.5, 0.9), Jitter(30 / 224 * net.image_size)
-    return optimize(net, terms, Standardised(net.image_size), n, steps, seed, rule, view, None, callback, progress)
+    canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.image_size)
+    return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
 
 
 def score(net: Network, neuron: Neuron) -> Term:

@@ -15,8 +15,8 @@ from vizlib.backend import Tensor
 # The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
 # columns of the latter changes colour the way that photographs do, brightness first.
 MEAN_COLOUR = np.array([0.485, 0.456, 0.406], "float32")
-DEVIATION = np.array([0.229, 0.224, 0.225], "float32")
 COLOUR_BASIS = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], "float32")
+LOGIT_BASIS = COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # before a sigmoid
 
 
 class Canvas(Protocol):
@@ -40,19 +40,6 @@ class Unbounded:
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
         return variables[0] + MEAN_COLOUR
-
-
-@dataclass(frozen=True)
-class Standardised:
-    """Pixels as they are, not kept in [0, 1], in deviations from the mean colour of ImageNet; it starts from noise."""
-
-    size: int
-
-    def start(self, n: int, seed: int) -> list[np.ndarray]:
-        return _noise(n, self.size, seed, 1.0)
-
-    def image(self, variables: Sequence[Tensor]) -> Tensor:
-        return variables[0] * DEVIATION + MEAN_COLOUR
 
 
 @dataclass(frozen=True)
@@ -111,41 +98,47 @@ class Cosine:
         basis = dct(np.eye(self.size), norm="ortho", axis=0).astype("float32")
         scale = 1 / np.maximum(np.hypot(*np.mgrid[: self.size, : self.size]), 1)
         scale = (scale / np.sqrt(np.mean(scale**2)))[:, :, None].astype("float32")
-        return basis, scale, 4 * COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()
+        return basis, scale, 4 * LOGIT_BASIS
 
 
 @dataclass(frozen=True)
 class Phase:
     """The phases of a Fourier spectrum whose magnitudes stay those of given images (MACO: Fel et al. 2023).
 
-    Score maximisation cannot then add the high frequencies that fool a network. Not kept in [0, 1].
+    Score maximisation cannot then add the high frequencies that fool a network. As published, the phases are
+    standardised, so that steps matter less the further they have moved, and so is the image, in decorrelated colours,
+    before they become RGB and are squashed into [0, 1] by a sigmoid.
 
-    magnitude: float32 (3, size, size), of the discrete Fourier transform of decorrelated colours. mean: float32 (3,),
-    the mean colour.
+    magnitude: float32 (3, size, size), of the discrete Fourier transform of decorrelated colours.
     """
 
     size: int
     magnitude: np.ndarray
-    mean: np.ndarray
 
     @classmethod
     def of(cls, images: np.ndarray) -> Self:
-        """That of images (n, size, size, 3) in [0, 1]: their mean magnitude, and their mean colour."""
-        mean = images.mean(axis=(0, 1, 2))
-        colours = (images - mean) @ np.linalg.inv(COLOUR_BASIS).T
+        """That of images (n, size, size, 3) in [0, 1]: their mean magnitude."""
+        colours = images @ np.linalg.inv(COLOUR_BASIS).T
         magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")
-        magnitude[:, 0, 0] = 0  # which is the mean colour
-        return cls(images.shape[1], magnitude, mean)
+        magnitude[:, 0, 0] = 0  # the mean, which is standardised
+        return cls(images.shape[1], magnitude)
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
-        return [np.pi * variable for variable in _noise(n, self.size, seed, 1.0)]
+        return _noise(n, self.size, seed, 2**0.5)  # phases have a deviation of 2 then, and a step changes them by 2
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
         angles = ops.transpose(variables[0], (0, 3, 1, 2))
         mirrored = ops.roll(ops.flip(angles, axis=(2, 3)), (1, 1), axis=(2, 3))
-        odd = angles - mirrored  # a real image has phases φ(−f) = −φ(f)
-        colours, _ = ops.ifft2((self.magnitude * ops.cos(odd), self.magnitude * ops.sin(odd)))
-        return ops.matmul(ops.transpose(colours, (0, 2, 3, 1)), COLOUR_BASIS.T) + self.mean
+        phase = _standardised(angles - mirrored)  # a real image has phases φ(−f) = −φ(f)
+        colours, _ = ops.ifft2((self.magnitude * ops.cos(phase), self.magnitude * ops.sin(phase)))
+        return ops.sigmoid(ops.matmul(_standardised(ops.transpose(colours, (0, 2, 3, 1))), LOGIT_BASIS))
+
+
+def _standardised(values):
+    """Values (n, …) less their mean, over their deviation, of each image."""
+    axes = tuple(range(1, len(values.shape)))
+    centred = values - ops.mean(values, axis=axes, keepdims=True)
+    return centred / ops.sqrt(ops.mean(centred**2, axis=axes, keepdims=True) + 1e-12)
 
 
 def _noise(n, size, seed, deviation):
