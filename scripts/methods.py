@@ -12,7 +12,6 @@ import vizlib as viz
 SAMPLERS = {  # of one layer alone, in PartWorld
     "quilted Gaussian": "QuiltedGaussian",
     "Gaussian of neighbours": "LocalGaussian",
-    "Gaussian of clusters": "ClusteredGaussian",
     "PCA Gaussian": "PCAGaussian",
     "Gaussian copula": "GaussianCopula",
     "mix of three real": "BootstrapMix",
@@ -54,6 +53,13 @@ def one_layer(task, sampler, temperature=1.0):
     return task.inverted({task.world.drawn[0]: model.sample(task.n, TRAINING, temperature)})
 
 
+def chain(task):
+    """In all as many steps as any other method."""
+    drawn = task.store.sample(task.class_name, task.world.chained, 1)
+    asked = task.asked | {"steps": task.asked["steps"] // (len(drawn) + len(drawn.marginals))}
+    return viz.chain(task.store, task.class_name, task.world.chained, **asked).images
+
+
 METHODS = {  # each from a `Task` to images (n, h, w, 3)
     "noise": lambda task: np.random.default_rng(TRAINING).random(task.real(HELD_OUT).shape, "float32"),
     "Simonyan 2013, pure": lambda task: viz.simonyan(task.net, task.class_name, tuned=False, **task.asked).images,
@@ -62,7 +68,7 @@ METHODS = {  # each from a `Task` to images (n, h, w, 3)
     "MACO 2023": maco,
     "VITAL 2025": lambda task: viz.vital(task.store, task.class_name, **task.asked).images,
     "suppressed outliers": lambda task: viz.suppress(task.store, task.class_name, **task.asked).images,
-    "chain of layers": lambda task: viz.chain(task.store, task.class_name, [*task.world.chained], **task.asked).images,
+    "chain of layers": chain,
     "class mean, inverted": partial(one_layer, sampler="PCAGaussian", temperature=0),
     **{f"one layer, {name}": partial(one_layer, sampler=sampler) for name, sampler in SAMPLERS.items()},
     "samples": lambda task: task.inverted(task.draw()),

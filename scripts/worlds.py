@@ -31,7 +31,7 @@ class World(NamedTuple):
     judges: Callable  # (reference) -> judges, as `compare` takes them
     training: int  # images of each class that are collected
     drawn: tuple  # the layers that samples are drawn at, and real images inverted from, deep to shallow
-    chained: tuple  # the layers that are drawn one after the other
+    chained: str  # the layer that chains begin at
     sampler: str  # of one layer alone
     public: bool  # whether figures may show the images and what is inverted from them
 
@@ -46,8 +46,7 @@ def partworld():
         return ClassJudge(reference=reference), PartJudge()
 
     drawn = "block2_conv2", "block1_conv2"
-    chained = "block4_conv3", "block3_conv3", *drawn
-    return World("{}", net, net.classes, images, judges, 300, drawn, chained, "QuiltedGaussian", True)
+    return World("{}", net, net.classes, images, judges, 300, drawn, "block4_conv3", "QuiltedGaussian", True)
 
 
 def photographs(folder, size):
@@ -64,8 +63,7 @@ def photographs(folder, size):
         return known, WholeJudge(known.network), SimilarityJudge(known.network, JUDGED, reference)
 
     drawn, classes = ("block5_conv3", "block4_conv3"), tuple(class_names(photos / "train"))
-    chained = *drawn, "block3_conv3"
-    return World(f"photo-{{}}-{size}", net, classes, images, judges, 350, drawn, chained, "QuiltedLayout", False)
+    return World(f"photo-{{}}-{size}", net, classes, images, judges, 350, drawn, "block5_conv3", "QuiltedLayout", False)
 
 
 def options(description, n):
