@@ -78,10 +78,14 @@ def reconstruct(
         received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
         raise ValueError(f"expected targets for the same images at each layer; received {received}.")
     marginals = {before_relu(net, name): x for name, x in getattr(drawn, "marginals", {}).items()}
-    terms = [1 / len(targets) * Distance(name, values) for name, values in targets.items()]
+    sizes = np.array([values.size for values in targets.values()])
+    terms = [
+        weight * Distance(name, values)
+        for weight, (name, values) in zip(sizes / sizes.sum(), targets.items(), strict=True)
+    ]
     terms += [FINER * Marginals(name, values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
-        undecided = n * 3 * net.image_size**2 / sum(values.size for values in targets.values())
+        undecided = n * 3 * net.image_size**2 / sizes.sum()
         terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]
     view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
     rule = adam(RATE / np.sqrt(net.image_size))
