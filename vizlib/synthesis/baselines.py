@@ -95,11 +95,11 @@ def maco(
 ) -> Result:
     """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
 
-    As its authors run it (Xplique) are the standardised phases and images, NAdam at a rate of 1 and the noise. What
+    As its authors run it (Xplique) are the standardised phases and images, NAdam at a rate of 1 and normal noise. What
     differs: crops of half to all of the image, where theirs fall to a twentieth of 512 pixels, which at the sizes of
     networks is too little to show an object; one crop a step, the same for all images, where theirs are 32, so that a
     step costs as much as that of any other method; the spectrum of the images given, where theirs is the mean of
-    ImageNet; the best image of the run, where theirs is the last; no transparency.
+    ImageNet; the best image of the run, where theirs is the last; no uniform noise, no transparency.
 
     class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
     them; their mean magnitude spectrum is kept. callback, progress, the returned `Result` and its errors: see
