@@ -7,6 +7,7 @@ import pytest
 import vizlib as viz
 from vizlib.statistics import Analogies
 from vizlib.synthesis.methods import find_outliers
+from vizlib.synthesis.terms import ChannelMoments
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,22 @@ def test_vital_gives_an_image_the_values_of_the_class(mini, store):
         apart = [np.sum((viz.statistics.Marginals().fit(x[None]).quantiles_ - quantiles) ** 2) for x in found[name]]
         assert max(apart[:4]) < np.median(apart[4:])
     assert runs[0].provenance["method"] == "vital" and len(runs[0].history) == 3
+
+
+def test_deep_inversion_gives_an_image_the_moments_of_the_class(mini, store):
+    """Nearer to them than most real images are, and of the class."""
+    runs = [viz.deep_inversion(store, "cat", 2, 60, seed, progress=False) for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(runs[0].images, runs[1].images)
+    assert np.abs(runs[0].images - runs[2].images).max() > 0.1
+    images = np.concatenate([runs[0].images, runs[2].images, viz.load_images("partworld", "cat", 20, seed=3)])
+    for layer in ("block2_conv2", "block3_conv3"):
+        moments = store.model("cat", layer, "Moments")
+        known = (x.astype("float32") for x in (moments.channel_mean_, moments.channel_variance_))
+        term = ChannelMoments(f"{layer}:pre", *known)
+        apart = np.asarray(term(mini.activations(images, [term.layer])))
+        assert apart[:4].max() < np.median(apart[4:])
+    assert (mini.scores(images).argmax(1) == mini.class_index("cat"))[:4].all()
+    assert runs[0].provenance["method"] == "deep_inversion"
 
 
 def test_errors_say_what_was_expected(mini):

@@ -36,6 +36,8 @@ def methods(net, store):
         "simonyan": viz.simonyan(net, "cat", tuned=False, **rest),
         "olah": viz.olah(net, "fish", **rest),
         "maco": viz.maco(net, (LAYER, 1), store.activations("cat", "image"), **rest),
+        "vital": viz.vital(store, "cat", **rest),
+        "deep_inversion": viz.deep_inversion(store, "cat", **rest),
         "reconstruct": reconstructed(net, store),
         "suppress": viz.suppress(store, "cat", **rest),
         "chain": viz.chain(store, "cat", [LAYER, "conv1"], temperature=0.7, **rest),

@@ -8,8 +8,10 @@ from vizlib import statistics
 from vizlib.backend import compiled, matched, value_and_gradient
 from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
 from vizlib.synthesis.terms import (
+    ChannelMoments,
     ChannelStatistics,
     ClassScore,
+    CrossEntropy,
     Distance,
     Marginals,
     Outliers,
@@ -34,6 +36,18 @@ def test_distance_to_an_all_zero_target_is_finite():
 def test_class_score_is_maximised():
     scores = np.array([[1.0, 5.0], [2.0, -7.0]], "float32")
     np.testing.assert_allclose(ClassScore(1)({"scores": scores}), [-5, 7])
+
+
+def test_cross_entropy_is_minus_the_logarithm_of_the_probability():
+    scores = np.log(np.array([[1, 3], [4, 4]], "float32"))
+    np.testing.assert_allclose(CrossEntropy(1)({"scores": scores}), -np.log([0.75, 0.5]), rtol=1e-6)
+
+
+def test_channel_moments_are_distances_in_units_of_their_norms():
+    """Of values 1, 3 in one channel and 2, 2 in the other: means 2, 2, variances 1, 0."""
+    values = {"k": np.array([[[[1, 2], [3, 2]]]], "float32")}
+    term = ChannelMoments("k", np.array([2, 5], "float32"), np.array([1, 8], "float32"))
+    np.testing.assert_allclose(term(values), [3 / 9**0.5 + 8 / 65**0.5], rtol=1e-6)
 
 
 def test_squared_norm_is_measured_from_the_mean():

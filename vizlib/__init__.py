@@ -19,7 +19,8 @@ _ROOMS = {
     "statistics": ["BootstrapMix", "ImageStatistics", "LocalGaussian", "PCAGaussian", "QuiltedGaussian"],
     "store": ["StatsStore", "collect"],
     "synthesis": [
-        "chain", "maco", "olah", "recipe", "reconstruct", "rerun", "simonyan", "suppress", "vital", "walk",
+        "chain", "deep_inversion", "maco", "olah", "recipe", "reconstruct", "rerun", "simonyan", "suppress", "vital",
+        "walk",
     ],
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}

@@ -1,7 +1,7 @@
 """Images that are made: canvases, transforms, terms, the one loop, and the methods that are lists of terms."""
 
 from vizlib.synthesis import terms
-from vizlib.synthesis.baselines import maco, olah, simonyan, vital
+from vizlib.synthesis.baselines import deep_inversion, maco, olah, simonyan, vital
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import Result, optimize
 from vizlib.synthesis.methods import Chain, Suppression, chain, find_outliers, reconstruct, suppress, walk
@@ -21,6 +21,7 @@ __all__ = [
     "Unbounded",
     "adam",
     "chain",
+    "deep_inversion",
     "find_outliers",
     "gradient_descent",
     "maco",

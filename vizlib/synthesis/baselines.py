@@ -11,7 +11,16 @@ from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
 from vizlib.synthesis.rules import adam, gradient_descent, nadam
-from vizlib.synthesis.terms import ChannelScore, ClassScore, Marginals, SquaredNorm, Term, TotalVariation
+from vizlib.synthesis.terms import (
+    ChannelMoments,
+    ChannelScore,
+    ClassScore,
+    CrossEntropy,
+    Marginals,
+    SquaredNorm,
+    Term,
+    TotalVariation,
+)
 from vizlib.synthesis.transforms import Camera, Jitter
 
 NORM = 0.005  # weight of the squared norm beside the score
@@ -86,11 +95,11 @@ def maco(
 ) -> Result:
     """Images of which only the phases maximise the score of a class, in crops with noise (MACO: Fel et al. 2023).
 
-    As its authors run it (Xplique) are the standardised phases and images, NAdam at a rate of 1 and the noise. What
+    As its authors run it (Xplique) are the standardised phases and images, NAdam at a rate of 1 and normal noise. What
     differs: crops of half to all of the image, where theirs fall to a twentieth of 512 pixels, which at the sizes of
     networks is too little to show an object; one crop a step, the same for all images, where theirs are 32, so that a
     step costs as much as that of any other method; the spectrum of the images given, where theirs is the mean of
-    ImageNet; the best image of the run, where theirs is the last; no transparency.
+    ImageNet; the best image of the run, where theirs is the last; no uniform noise, no transparency.
 
     class_name: as of `simonyan`. images: real ones of the network's size, (m, size, size, 3), as `as_images` takes
     them; their mean magnitude spectrum is kept. callback, progress, the returned `Result` and its errors: see
@@ -134,6 +143,39 @@ def vital(
         terms.append(Marginals(before_relu(net, layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
     canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.image_size)
     return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
+
+
+@recorded
+def deep_inversion(
+    store: StatsStore,
+    class_name: str,
+    n: int = 4,
+    steps: int = 256,
+    seed: int = 0,
+    callback: Callback | None = None,
+    progress: bool = True,
+) -> Result:
+    """Images of a class whose channels have the means and variances of the class (DeepInversion: Yin et al. 2020).
+
+    As published are the terms: the cross-entropy of the class, the distance of the moments of each channel, a total
+    variation; and that images are moved by up to 30 of 224 pixels. What differs: the moments are those of the class at
+    the layers of the store, which a network without batch normalisation does not have, before the ReLU and in units of
+    their own norms, and those of each image, not of the batch; frequencies, where theirs are bare pixels, whose norm is
+    a term as well, see `vital`.
+
+    store: a `StatsStore` with the layers. callback, progress, the returned `Result` and its errors: see `optimize`.
+    Raises ValueError for a class that is not there or that the network does not know.
+    """
+    net, view = store.network, Jitter(30 / 224 * store.network.image_size)
+    terms = [
+        CrossEntropy(np.int32(net.class_index(class_name))),
+        TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS),
+    ]
+    for layer in store.layers(class_name)[1:]:
+        moments = store.model(class_name, layer, "Moments")
+        mean, variance = (x.astype("float32") for x in (moments.channel_mean_, moments.channel_variance_))
+        terms.append(ChannelMoments(before_relu(net, layer), mean, variance))
+    return optimize(net, terms, Cosine(net.image_size), n, steps, seed, adam(), view, None, callback, progress)
 
 
 def score(net: Network, neuron: Neuron) -> Term:

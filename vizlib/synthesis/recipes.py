@@ -25,7 +25,7 @@ from vizlib.synthesis.loop import Result
 
 KEY = "vizlib"  # of the text in a PNG
 HOMES = dict.fromkeys(("reconstruct", "suppress", "chain", "walk"), "methods")
-HOMES |= dict.fromkeys(("simonyan", "olah", "maco", "vital"), "baselines")
+HOMES |= dict.fromkeys(("simonyan", "olah", "maco", "vital", "deep_inversion"), "baselines")
 UNRECORDED = "net", "callback", "progress"
 
 

@@ -88,6 +88,14 @@ class ClassScore(Term):
 
 
 @dataclass(frozen=True)
+class CrossEntropy(ClassScore):
+    """Minus the logarithm of the probability of a class."""
+
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
+        return ops.logsumexp(activations[SCORES], axis=1) + super().measure(activations)
+
+
+@dataclass(frozen=True)
 class ChannelScore(LayerTerm):
     """Minus the activation of a channel, or unit, summed over its positions. index: into the last axis of the layer."""
 
@@ -150,6 +158,24 @@ class TotalVariation(Term):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
+
+
+@dataclass(frozen=True)
+class ChannelMoments(LayerTerm):
+    """‖μ(x) − μ‖ / ‖σ‖ + ‖σ²(x) − σ²‖ / ‖σ²‖ of the means and variances of an image's channels over its positions.
+
+    mean, variance: μ and σ², float32 (channels,).
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+    def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
+        values = activations[self.layer]
+        values = ops.reshape(values, (values.shape[0], -1, values.shape[-1]))
+        mean, variance = ops.moments(values, axes=[1])
+        apart = _norm(mean - self.mean) / ops.sqrt(ops.sum(self.variance))
+        return apart + _norm(variance - self.variance) / _norm(self.variance)
 
 
 @dataclass(frozen=True)
@@ -251,6 +277,11 @@ class Marginals(LayerTerm):
         targets = ops.reshape(targets, (n, -1, channels))
         spread = ops.mean((targets - ops.mean(targets, axis=1, keepdims=True)) ** 2, axis=(1, 2))
         return ops.mean(errors, axis=1) / ops.maximum(spread, 1e-12)
+
+
+def _norm(values):
+    """Along the last axis; with a gradient at 0 as well."""
+    return ops.sqrt(ops.sum(ops.square(values), axis=-1) + 1e-12)
 
 
 def _excess(z, usual):
