@@ -7,13 +7,14 @@ from base64 import b64decode
 from html import unescape
 from unittest.mock import Mock
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 import vizlib as viz
 from vizlib.explorer.comparison import METHODS, compare_class
-from vizlib.explorer.panel import CHANNEL, PANELS, Explorer
+from vizlib.explorer.panel import CHANNEL, CLASS, PANELS, Explorer
 from vizlib.plots import enlarged, gradient_colours
 from vizlib.synthesis import recipes
 
@@ -276,6 +277,36 @@ def test_another_network_brings_its_own_choices(panel, tiny_cnn, tmp_path):
     assert "did not work. expected 'mini'" in unescape(panel.status.value) and panel.net.image_size == 64
 
 
+def large_network(flat):
+    """Of 192 px, with a head on all positions, or on their mean."""
+    keras.utils.set_random_seed(0)
+    layers, inputs = keras.layers, keras.Input((192, 192, 3))
+    maps = layers.Conv2D(4, 5, 4, activation="relu", bias_initializer="ones", name="conv")(inputs)
+    pooled = layers.Flatten(name="pooled")(maps) if flat else layers.GlobalAveragePooling2D(name="pooled")(maps)
+    return viz.Network(keras.Model(inputs, layers.Dense(2, name="head")(pooled)), classes=["face", "cat"])
+
+
+def test_large_images_are_looked_at_in_a_smaller_size(tmp_path):
+    net = large_network(flat=False)
+    panel = Explorer(net, folder=tmp_path, n_images=6, steps=2, n=1)
+    assert panel.controls["size"].options == (96, 128, 160, 192) and panel.controls["size"].value == 128
+    assert run(panel, layer="conv").startswith("Done") and panel.result.made.images.shape == (1, 128, 128, 3)
+    assert run(panel, size=192).startswith("Done") and panel.result.made.images.shape == (1, 192, 192, 3)
+    assert panel.net is net and panel.controls["layer"].value == "conv"
+
+
+def test_a_head_of_one_size_leaves_the_layers_before_it(tmp_path):
+    panel = Explorer(large_network(flat=True), folder=tmp_path, n_images=6, steps=2, n=1)
+    assert panel.controls["size"].value == 192 and panel.controls["target"].value == CLASS
+    panel.controls["size"].value = 96
+    assert panel.controls["layer"].options == ("conv", "pooled")
+    assert panel.controls["class_name"].options == ("face", "cat")
+    assert panel.controls["target"].disabled and "class scores at 192 px alone" in panel.controls["target"].tooltip
+    assert run(panel, layer="conv").startswith("Done") and panel.result.made.images.shape == (1, 96, 96, 3)
+    panel.controls["size"].value = 192
+    assert not panel.controls["target"].disabled and panel.controls["layer"].options[-1] == "head"
+
+
 def test_the_panel_is_what_a_notebook_shows(panel):
     bundle = panel._repr_mimebundle_()
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
@@ -288,7 +319,7 @@ def test_the_panel_is_what_a_notebook_shows(panel):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stepz": 3}, "expected settings out of class_name, .*; received 'stepz'"),
+        ({"stepz": 3}, "expected settings out of size, .*; received 'stepz'"),
         ({"class_name": "dog"}, "expected class_name out of face, cat, fish; received 'dog'"),
         ({"layer": "conv9"}, "expected layer out of conv1, conv2, .*; received 'conv9'"),
         ({"steps": 0}, "expected steps from 1 to 4096; received 0"),

@@ -18,10 +18,13 @@ from vizlib.explorer.thread import Worker
 from vizlib.explorer.verdict import Jury
 from vizlib.images import class_names, load_images
 from vizlib.networks import Network, load_network
+from vizlib.networks.network import SCORES
 from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
 LAYER = "block2_conv2"  # of those tried, the layer to start with
+PREVIEWS = 96, 128, 160  # pixels of a side that larger images are looked at with
+PREVIEW = 128  # to start with, at a third of the time of 224
 GIVEN = "the one given"
 CLASS, CHANNEL = "class score", "channel of the layer"
 PANELS = {"saliency": "Saliency of real images", "baseline": "Simonyan baseline", "made": "From the statistics"}
@@ -57,7 +60,7 @@ class Explorer:
     ) -> None:
         self.source, self.folder, self.n_images = source, Path(folder), n_images
         self.result, self.kept, self.saved = None, [], []
-        self._worker, self._refreshed, self._store = Worker(), 0.0, None
+        self._worker, self._refreshed, self._store, self._given = Worker(), 0.0, None, None
         self._build(net if isinstance(net, str) else GIVEN)
         self._components = Components(self._start)
         self._use(load_network(net) if isinstance(net, str) else net)
@@ -79,6 +82,7 @@ class Explorer:
         wide = {"style": {"description_width": "7em"}}
         self.controls = {
             "network": widgets.Combobox(network, options=["mini", "vgg16"], continuous_update=False, **wide),
+            "size": widgets.Dropdown(**wide),
             "class_name": widgets.Dropdown(**wide),
             "layer": widgets.Dropdown(**wide),
             "target": widgets.Dropdown(options=[CLASS, CHANNEL], **wide),
@@ -94,27 +98,43 @@ class Explorer:
         for name, control in self.controls.items():
             control.description = names.get(name, name)
         self.controls["network"].tooltip = "mini, vgg16 or the path of a .keras file; Enter loads it"
+        self.controls["size"].tooltip = "Pixels of a side: small images are a preview, large ones take their time"
         self.controls["rule"].tooltip = "What passes a ReLU on the way back to the pixels"
         self.controls["network"].observe(lambda change: self._load(change.new), "value")
+        self.controls["size"].observe(lambda change: self._resize(change.new), "value")
         for name in ("class_name", "layer", "target", "method"):
             self.controls[name].observe(lambda change: self._offer(), "value")
 
     def _use(self, net):
-        """Take a network, and offer the classes that it shares with the source, and its layers."""
+        """Take a network, and offer the classes that it shares with the source, its sizes and its layers."""
         classes = class_names(self.source)
         shared = [name for name in classes if not net.classes or name in net.classes]
         if not shared:
             known = ", ".join(classes[:20]) or "none"
             raise ValueError(f"expected a source with classes of the network; received {self.source!r} with {known}.")
-        self.net = net
+        self._given, whole = net, net.image_size
+        sizes = [*(size for size in PREVIEWS if size < whole), whole]
+        preview = PREVIEW in sizes and len(_at(net, PREVIEW).classes) == len(net.classes)
+        self._offer_one("size", sizes, PREVIEW if preview else whole)
+        self._resize(self.controls["size"].value)
+        self._offer_one("class_name", shared, shared[0])
+
+    def _resize(self, size):
+        """Look at images of another size."""
+        if size is None or self._given is None:  # for the moment in which the network changes
+            return
+        self.net = _at(self._given, size)
         vars(self).pop("_jury", None)
-        offered = {"class_name": (shared, shared[0]), "layer": (net.layers, LAYER)}
-        for name, (options, first) in offered.items():
-            control = self.controls[name]
-            before, control.options = control.value, options
-            control.value = next((x for x in (before, first) if x in options), options[0])
-        self.controls["target"].value = CLASS if net.classes else CHANNEL
+        there = self.net.graph()[1].tensors
+        self._offer_one("layer", [layer for layer in self.net.layers if layer in there], LAYER)
+        self.controls["target"].value = CLASS if self.net.classes else CHANNEL
         self._offer()
+
+    def _offer_one(self, name, options, first):
+        """Have a control offer something else, with the choice of before where that is offered again."""
+        control = self.controls[name]
+        before, control.options = control.value, options
+        control.value = next((x for x in (before, first) if x in options), options[0])
 
     def _offer(self):
         """Set ranges to what the network has; disable what cannot be chosen beside the rest, and say why."""
@@ -130,13 +150,18 @@ class Explorer:
             "prior_weight": "Multiplies the priors on the image; at 0 there are none",
         }
         reasons = {
-            "target": not self.net.classes and "This network names no classes, and so has no class scores",
+            "target": not self.net.classes and self._without_classes(),
             "channel": chosen["target"] == CLASS and "The class score is shown, which has no channels",
             "prior_weight": method not in WEIGHED and f"The method {method!r} has no priors to be weighed",
         }
         for name, reason in reasons.items():
             self.controls[name].disabled = bool(reason)
             self.controls[name].tooltip = reason or tooltips[name]
+
+    def _without_classes(self):
+        if self._given.classes:
+            return f"This network has class scores at {self._given.image_size} px alone"
+        return "This network names no classes, and so has no class scores"
 
     def _set(self, name, value):
         if name not in self.controls or name == "network":
@@ -173,8 +198,8 @@ class Explorer:
         ]
         compare = widgets.VBox([widgets.HBox(panels, **wrap), self.strip])
         self.widget = widgets.VBox([
-            widgets.HBox(controls[:7], **wrap),
-            widgets.Accordion([widgets.HBox(controls[7:], **wrap)], titles=["more"]),
+            widgets.HBox(controls[:8], **wrap),
+            widgets.Accordion([widgets.HBox(controls[8:], **wrap)], titles=["more"]),
             widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
             widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
         ])
@@ -247,7 +272,7 @@ class Explorer:
 
     def _start(self, work):
         """Have `work(store, watch, settings)` done, with a store that holds what is chosen."""
-        settings = {name: control.value for name, control in self.controls.items() if name != "network"}
+        settings = {name: control.value for name, control in self.controls.items() if name not in ("network", "size")}
 
         def job(stopped):
             def watch(panel, done, images=None):
@@ -328,6 +353,18 @@ class Explorer:
 
 
 explore = Explorer  # a verb, as the library's other functions are
+
+
+def _at(net, size):
+    """A network for images of another size; without class scores where it has none there."""
+    if size == net.image_size:
+        return net
+    small = Network(net.model, net.preprocess, net.classes, size, net.dtype)
+    try:
+        small.features((SCORES,))
+    except ValueError:
+        return Network(net.model, net.preprocess, (), size, net.dtype)
+    return small
 
 
 class _Stopped(Exception):
