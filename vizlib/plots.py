@@ -122,14 +122,14 @@ def activation_maps(activations: Mapping[str, np.ndarray], channels: int = 8, ti
 
 
 def outlier_maps(suppression: Any, title: str | None = None) -> Figure:
-    """Where patches are outliers when the score alone is maximised, and after they were suppressed.
+    """Where patches are outliers before they are suppressed, and after.
 
     suppression: what `vizlib.suppress` returns. Maps are bright at the middle of a patch that is one, black elsewhere.
     Layers without positions have none.
     """
     rows, size = {}, suppression.images.shape[1]
     for when, images in enumerate((suppression.before, suppression.images)):
-        rows["suppressed" if when else "score alone"] = images
+        rows["suppressed" if when else "before"] = images
         for layer, found in suppression.outliers.items():
             if (height := found[when].shape[1]) > 1:
                 nearest = np.arange(size) * height // size
