@@ -1,6 +1,6 @@
 """The loop and its canvases: values against scipy and Keras, faults injected."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -36,6 +36,16 @@ class Counted(Quadratic):
 
 
 @dataclass(frozen=True)
+class Renewed(Counted):
+    """Asks for another colour every three steps."""
+
+    every = 3
+
+    def renewed(self, activations):
+        return replace(self, colour=self.colour + 0.1)
+
+
+@dataclass(frozen=True)
 class Listed(Term):
     """A term of a field that is neither a number nor hashable."""
 
@@ -64,6 +74,16 @@ def net(tiny_cnn):
 
 def run(net, terms, canvas=None, **options):
     return optimize(net, terms, canvas or Pixels(6), 3, **{"steps": 20, "progress": False} | options)
+
+
+def test_a_term_is_renewed_every_few_steps_and_compiled_once(net):
+    """Colours 0.1, 0.2, …: the loss says which is in force; the best is that of the last, however good others were."""
+    Renewed.traced.clear()
+    rule = gradient_descent(0.0)
+    result = run(net, [Renewed(0.0)], Unbounded(6), steps=7, rule=rule)
+    expected = [((result.images[0] - colour) ** 2).mean() for colour in (0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3)]
+    np.testing.assert_allclose(result.history["Renewed"][:, 0], expected, rtol=1e-4)
+    assert len(Renewed.traced) == 1
 
 
 def test_gradient_descent_follows_the_closed_form(net):

@@ -149,8 +149,8 @@ def _renewed(net, terms, canvas, states, step):
     """The terms that go on from this step, see `Term.renewed`."""
     due = [term.every and step % term.every == 0 for term in terms]
     layers = {layer for term, now in zip(terms, due, strict=True) if now for layer in term.layers}
-    images = np.concatenate([ops.convert_to_numpy(canvas.image(variables)) for variables, *_ in states])
-    activations = net.activations(np.clip(images, 0, 1), layers)
+    images = np.concatenate([ops.convert_to_numpy(canvas.image(variables)) for variables, *_ in states]).clip(0, 1)
+    activations = (net.activations(images, layers) if layers else {}) | {"image": images}
     return [term.renewed(activations) if now else term for term, now in zip(terms, due, strict=True)]
 
 
