@@ -80,19 +80,14 @@ def suppressed(mini, store):
 
 
 def test_suppress_makes_outliers_as_rare_as_in_held_out_images(mini, store, suppressed):
-    """By thresholds that one neuron in a hundred of a held-out image is beyond."""
-    assert list(suppressed.outliers) == ["block2_conv2", "block3_conv3"]
+    assert list(suppressed.outliers) == ["block3_conv3", "block2_conv2"]
     for before, after in suppressed.outliers.values():
-        assert before.shape == after.shape and before.dtype == bool
-        assert before.mean() > 0.05 and after.mean() < 0.2 * before.mean()
-    model = store.model("cat", "block2_conv2", "PCAGaussian")
-    z = model.conditional_z(mini.features(("block2_conv2:pre",)).predict(suppressed.images, verbose=0)[
-        "block2_conv2:pre"])
+        assert before.shape == after.shape == (2, *before.shape[1:]) and before.dtype == bool
+        assert after.mean() < 0.02 < 0.1 < before.mean()
     found = find_outliers(mini, suppressed.terms, suppressed.images)
     assert list(found) == list(suppressed.outliers)
-    np.testing.assert_array_equal(found["block3_conv3"], suppressed.outliers["block3_conv3"][1])
-    expected = np.abs(z) > model.conditional_z_threshold(0.99)
-    assert np.mean(expected != suppressed.outliers["block2_conv2"][1]) < 1e-3
+    for layer, where in found.items():
+        np.testing.assert_array_equal(where, suppressed.outliers[layer][1])
 
 
 def test_suppressed_images_are_still_of_the_class(mini, suppressed):

@@ -1,6 +1,6 @@
 """The loop and its canvases: values against scipy and Keras, faults injected."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from scipy.fft import idctn
 
 from vizlib.synthesis.canvases import COLOUR_BASIS, LOGIT_BASIS, Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import optimize
-from vizlib.synthesis.rules import adam, gradient_descent, nadam
+from vizlib.synthesis.rules import Falling, adam, gradient_descent, nadam
 from vizlib.synthesis.terms import ClassScore, Distance, Term
 from vizlib.synthesis.transforms import Jitter
 
@@ -33,6 +33,16 @@ class Counted(Quadratic):
     def measure(self, activations):
         self.traced.append(activations["image"].shape)
         return super().measure(activations)
+
+
+@dataclass(frozen=True)
+class Renewed(Counted):
+    """Asks for another colour every three steps."""
+
+    every = 3
+
+    def renewed(self, activations):
+        return replace(self, colour=self.colour + 0.1)
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,31 @@ def run(net, terms, canvas=None, **options):
     return optimize(net, terms, canvas or Pixels(6), 3, **{"steps": 20, "progress": False} | options)
 
 
+def test_a_term_is_renewed_every_few_steps_and_compiled_once(net):
+    """Colours 0.1, 0.2, …: the loss says which is in force; the best is that of the last, however good others were."""
+    Renewed.traced.clear()
+    rule = gradient_descent(0.0)
+    result = run(net, [Renewed(0.0)], Unbounded(6), steps=7, rule=rule)
+    expected = [((result.images[0] - colour) ** 2).mean() for colour in (0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3)]
+    np.testing.assert_allclose(result.history["Renewed"][:, 0], expected, rtol=1e-4)
+    assert len(Renewed.traced) == 1
+
+
 def test_gradient_descent_follows_the_closed_form(net):
     """For the mean of (v + c − 0.9)² over m entries each step scales the error by 1 − 2 rate / m."""
     result = run(net, [Quadratic(0.9)], Unbounded(6), rule=gradient_descent(5.0), steps=11)
     loss = result.history["Quadratic"]
     factor = (1 - 2 * 5.0 / (6 * 6 * 3)) ** 2
     np.testing.assert_allclose(loss[1:] / loss[:-1], factor, rtol=1e-4)
+
+
+def test_a_rate_that_falls_on_a_cosine():
+    rates = [float(Falling(2.0, 20)(ops.convert_to_tensor(float(step)))) for step in (0, 10, 20)]
+    np.testing.assert_allclose(rates, [2, 1, 0], atol=1e-6)
+    (start, update), v = adam(Falling(2.0, 20)), [ops.zeros((1,))]
+    moved, _ = update(v, [ops.ones((1,))], start(v), ops.convert_to_tensor(0.0))
+    np.testing.assert_allclose(moved[0], -2, rtol=1e-5)  # the first step of Adam is as long as the rate
+    assert adam(Falling(2.0, 20)) is adam(Falling(2.0, 20))
 
 
 @pytest.mark.parametrize(("rule", "name"), [(adam(0.1), "Adam"), (nadam(0.1), "Nadam")])

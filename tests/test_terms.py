@@ -6,7 +6,7 @@ from keras import ops
 
 from vizlib import statistics
 from vizlib.backend import compiled, matched, value_and_gradient
-from vizlib.statistics import ImageStatistics, Moments, PCAGaussian
+from vizlib.statistics import ImageStatistics, Moments, PatchBank
 from vizlib.synthesis.terms import (
     ChannelMoments,
     ChannelStatistics,
@@ -99,44 +99,30 @@ def gradient_of(term, layer, values):
     return float(total), np.asarray(gradient)
 
 
-def test_outliers_and_their_gradient_equal_the_dense_formula():
-    """By the inverse of the whole covariance; the gradient is 0 at all neurons but the outliers."""
-    rng = np.random.default_rng(0)
-    real = (rng.standard_normal((60, 4)) @ rng.standard_normal((4, 12)) + 0.3 * rng.standard_normal((60, 12))).astype(
-        "float32"
-    )
-    model = PCAGaussian(4).fit(real.reshape(60, 2, 3, 2))
-    axes, _, noise, _ = model.conditionals()
-    variances = np.maximum(model._variances()[0], noise)
-    covariance = axes.T @ np.diag(variances - noise) @ axes + noise * np.eye(12)
-    precision = np.linalg.inv(covariance.astype("float64"))
-    deviation = 1 / np.sqrt(np.diag(precision))
-    x = (real[:5] + rng.standard_normal((5, 12))).astype("float32")
-    z = (x - model.mean_) @ precision * deviation
-    threshold = np.linspace(0.5, 2, 12)
-    beyond = np.abs(z) > threshold
-    assert 0.1 < beyond.mean() < 0.9
-
-    term = Outliers("k", model, threshold.reshape(2, 3, 2))
-    total, gradient = gradient_of(term, "k", x.reshape(5, 2, 3, 2))
-    np.testing.assert_allclose(total, np.maximum(np.abs(z) - threshold, 0).mean(axis=1).sum(), rtol=1e-4)
-    np.testing.assert_allclose(gradient.reshape(5, 12), beyond * np.sign(z) / deviation / 12, rtol=1e-3, atol=1e-6)
-    np.testing.assert_array_equal(term.where(x.reshape(5, 2, 3, 2)).reshape(5, 12), beyond)
-    np.testing.assert_allclose(term.z(x), model.conditional_z(x.reshape(5, 2, 3, 2)).reshape(5, 12), atol=1e-3)
+def test_outliers_are_pulled_to_what_is_near_and_nothing_else_is():
+    """One patch of three positions of one channel each is far away: the gradient is 0 beyond its neighbours."""
+    real = np.zeros((10, 1, 9, 1), "float32") + 0.01 * np.arange(10, dtype="float32")[:, None, None, None]
+    bank = PatchBank(span=0.5)
+    bank.fit(np.repeat(real, 6, axis=1))
+    assert bank.side_ == 3
+    x = np.full((2, 6, 9, 1), 0.05, "float32")
+    x[1, 3, 4] = 5
+    term = Outliers("k", bank).renewed({"k": x})
+    assert not term.found[0].any() and term.found[1].sum() == 9 and term.found[1, 2:5, 3:6].all()
+    total, gradient = gradient_of(term, "k", x)
+    np.testing.assert_array_equal(gradient[0], 0)
+    assert gradient[1, 3, 4] > 0 and not gradient[1, :, 7:].any() and not gradient[1, :, :2].any()
+    np.testing.assert_allclose(total, (term.weights[..., None] * (x - term.expected) ** 2).sum() / 54, rtol=1e-5)
+    np.testing.assert_allclose(term.weights[1, 3, 4], 1 / bank.variance_, rtol=1e-5)
 
 
-def test_a_step_back_by_the_gradient_takes_an_outlier_to_its_threshold():
-    """Given the others, the excess of z times the deviation is exactly the way back."""
-    rng = np.random.default_rng(1)
-    model = PCAGaussian(2).fit((rng.standard_normal((50, 2)) @ rng.standard_normal((2, 6))).astype("float32")
-                               + 0.1 * rng.standard_normal((50, 6)).astype("float32"))
-    x = model.mean_[None].copy()
-    x[0, 3] += 5
-    term = Outliers("k", model, np.full(6, 3.0, "float32"))
-    z = np.asarray(term.z(x))[0]
-    deviation = (5 / z[3])  # all others are at the mean, so that 5 is the distance to what they let expect
-    x[0, 3] -= (z[3] - 3) * deviation
-    np.testing.assert_allclose(np.asarray(term.z(x))[0, 3], 3, rtol=1e-3)
+def test_what_was_an_outlier_stays_one_and_what_is_near_is_sought_anew():
+    bank = PatchBank().fit(np.array([[0.0], [1], [0], [1], [0], [1]], "float32"))
+    term = Outliers("k", bank).renewed({"k": np.array([[9.0]], "float32")})
+    np.testing.assert_array_equal(term.expected, [[1]])
+    term = term.renewed({"k": np.array([[0.1]], "float32")})
+    np.testing.assert_array_equal(term.found, [[[True]]])
+    np.testing.assert_allclose(term.expected, [[0]], atol=1e-6)
 
 
 def test_channel_statistics_by_hand():

@@ -122,21 +122,19 @@ def activation_maps(activations: Mapping[str, np.ndarray], channels: int = 8, ti
 
 
 def outlier_maps(suppression: Any, title: str | None = None) -> Figure:
-    """Where neurons are outliers when the score is maximised alone, and after they were suppressed.
+    """Where patches are outliers before they are suppressed, and after.
 
-    suppression: what `vizlib.suppress` returns. Maps show the share of channels that are outliers at each position,
-    from 0, black, to the largest share before, on a scale of its own for each convolution layer.
+    suppression: what `vizlib.suppress` returns. Maps are bright at the middle of a patch that is one, black elsewhere.
+    Layers without positions have none.
     """
     rows, size = {}, suppression.images.shape[1]
     for when, images in enumerate((suppression.before, suppression.images)):
-        rows["suppressed" if when else "score alone"] = images
+        rows["suppressed" if when else "before"] = images
         for layer, found in suppression.outliers.items():
-            if found[0].ndim == 4:
-                shares = [outliers.mean(axis=-1) for outliers in found]
-                nearest = np.arange(size) * shares[0].shape[1] // size
-                share = shares[when][:, nearest][:, :, nearest] / max(shares[0].max(), np.finfo("float32").tiny)
+            if (height := found[when].shape[1]) > 1:
+                nearest = np.arange(size) * height // size
                 label = f"{'left' if when else 'outliers'} in {layer}"
-                rows[label] = plt.colormaps["magma"](np.minimum(share, 1))[..., :3]
+                rows[label] = np.repeat(found[when][:, nearest][:, :, nearest, None], 3, axis=3).astype("float32")
     return image_grid(rows, title=title)
 
 

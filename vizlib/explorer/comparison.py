@@ -96,7 +96,7 @@ def _chained(store, class_name, layer, neuron, prior_weight, **settings):
 
 
 def _suppressed(store, class_name, layer, neuron, prior_weight, **settings):
-    layers = [layer, *store.network.finer_layers(layer)][-2:]
+    layers = [layer, *store.network.finer_layers(layer)][:2]
     return methods.suppress(store, class_name, layers=layers, **settings)
 
 

@@ -18,6 +18,7 @@ from vizlib.statistics.marginals import Marginals
 from vizlib.statistics.mixtures import BootstrapMix, LocalGaussian
 from vizlib.statistics.moments import Moments
 from vizlib.statistics.pairs import LayerPair
+from vizlib.statistics.patches import PatchBank
 from vizlib.statistics.quilting import Analogies, QuiltedGaussian, QuiltedLayout, quilted
 from vizlib.statistics.snapshots import Mixture, Snapshots
 
@@ -32,6 +33,7 @@ __all__ = [
     "Mixture",
     "Moments",
     "PCAGaussian",
+    "PatchBank",
     "QuiltedGaussian",
     "QuiltedLayout",
     "Snapshots",

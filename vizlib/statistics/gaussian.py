@@ -1,4 +1,4 @@
-"""A Gaussian over the principal components of activations: a sampler, and a density that tells outliers."""
+"""A Gaussian over the principal components of activations: a sampler, and a density that tells what is odd."""
 
 from functools import cached_property
 from typing import Self
@@ -11,7 +11,6 @@ from vizlib.statistics.streaming import Samples
 
 FOLDS = 5
 SHRINKAGES = ("ledoit_wolf", "oas", None)
-BLOCK_BYTES = 2**27  # of float64, the most that is held of the thresholds at a time
 
 
 class PCAGaussian(Sampler):
@@ -37,18 +36,12 @@ class PCAGaussian(Sampler):
         self.n_components, self.shrinkage = n_components, shrinkage
 
     def fit(self, X: Samples) -> Self:
-        for name in ("_folds", "axes_"):
-            vars(self).pop(name, None)
+        vars(self).pop("_folds", None)
         return super().fit(X)
 
     @property
     def n_components_(self) -> int:
         return min(self.n_components or max(1, self.n_samples_seen_ // 5), len(self.explained_variance_))
-
-    @cached_property
-    def axes_(self) -> np.ndarray:
-        """The components in use, as arrays: float32 (n_components_, p)."""
-        return self.components(self.n_components_)
 
     def _mixtures(self, n, rng, temperature):
         weights = self.weights_[:, : self.n_components_] * np.sqrt(self.explained_variance_[: self.n_components_])
@@ -123,45 +116,6 @@ class PCAGaussian(Sampler):
             squares.append((along**2 / np.maximum(variances, noise)).sum(axis=1) + off / noise)
         return float(np.quantile(np.sqrt(np.concatenate(squares)), quantile))
 
-    def conditional_z(self, X: np.ndarray) -> np.ndarray:
-        """How far each neuron of X (n, *shape_) is from what all the others let expect: float32 (n, *shape_).
-
-        In standard deviations of the conditional Gaussian: (P (x − μ))_j / √P_jj, where P is the inverse covariance,
-        by the matrix inversion lemma.
-        """
-        axes, signal, noise, own = self.conditionals()
-        centred = np.asarray(X).reshape(len(X), -1) - self.mean_
-        along = self._project(X)[0][:, : len(axes)] * signal
-        return ((centred - along @ axes) / np.sqrt(noise * own)).astype("float32").reshape(X.shape)
-
-    def conditionals(self) -> tuple[np.ndarray, np.ndarray, float, np.ndarray]:
-        """What `conditional_z` is made of: axes float32 (k, p), signal (k,), the noise variance σ², and σ² P_jj (p,).
-
-        With d = x − μ, P d is (d − axesᵀ (signal · axes d)) / σ².
-        """
-        variances, noise = self._variances()
-        signal = 1 - noise / variances
-        return self.axes_, signal, noise, _own_share(self.axes_, signal)
-
-    def conditional_z_threshold(self, quantile: float) -> np.ndarray:
-        """For each neuron the quantile in [0, 1] of |conditional_z| of held-out samples: float32 (*shape_).
-
-        What the components do not hold of a sample is known by its size alone and is spread over all neurons.
-        """
-        noise, n, p = self.noise_variance_, self.n_samples_seen_, self.mean_.size
-        every, found, step = self.components(), np.empty(p, "float32"), max(1, BLOCK_BYTES // (8 * n))
-        for columns in (slice(i, i + step) for i in range(0, p, step)):
-            components = every[:, columns].astype("float64")
-            squares = np.empty((n, components.shape[1]))
-            for held_out, mean, axes, variances in self._folds:
-                signal = 1 - noise / np.maximum(variances, noise)
-                centred = self.coordinates_[held_out] - mean
-                surprise = (centred - (centred @ axes.T * signal) @ axes) @ components
-                missed = self.residual_[held_out, None] / p
-                squares[held_out] = (surprise**2 + missed) / (noise * _own_share(axes @ components, signal))
-            found[columns] = np.quantile(np.sqrt(squares, out=squares), quantile, axis=0, overwrite_input=True)
-        return found.reshape(self.shape_)
-
 
 def relative_mahalanobis(X: np.ndarray, model: PCAGaussian, background: PCAGaussian) -> np.ndarray:
     """How much farther X (n, *shape_) is from a class than from all: d²(class) − d²(all classes), float64 (n,).
@@ -203,11 +157,6 @@ class _Samples:
             if len(own):
                 parts.append(model.real(model.images_[own])[:, *columns])
         return np.concatenate(parts)
-
-
-def _own_share(axes, signal):
-    """P_jj σ²: the share of the noise in what a neuron has of its own, from the axes (k, p) and 1 − σ²/λ (k,)."""
-    return np.maximum(1 - signal @ axes**2, 1 - signal.max(initial=0))  # which it cannot fall below
 
 
 def _shrunk(variances, coordinates, rule):

@@ -92,6 +92,11 @@ def optimize(
     with trange(steps, disable=not progress, unit="step") as bar:
         try:
             for step in bar:
+                if any(term.every and step % term.every == 0 for term in terms):
+                    terms = _renewed(net, terms, canvas, states, step)
+                    numbers = [_parted(term)[1] for term in terms] + [numbers[-1]]
+                    given = [_of_images(forms, numbers, part) for part in slices]
+                    states = [(*state, (ops.full_like(lowest, np.inf), best)) for *state, (lowest, best) in states]
                 rng = np.random.default_rng([seed, 1, step])
                 draw, now = [ops.convert_to_tensor(v) for v in view.draw(rng, step)], ops.convert_to_tensor(float(step))
                 moved = [advance(state, draw, now, values) for state, values in zip(states, given, strict=True)]
@@ -130,7 +135,7 @@ def _parted(item, kinds=(np.ndarray, np.number, float)):
     """A term or canvas without its numbers, and these as tensors. Raises TypeError if the former is not hashable."""
     values = {field.name: getattr(item, field.name) for field in fields(item)}
     numbers = {name: np.asarray(x) for name, x in values.items() if isinstance(x, kinds)}
-    form = replace(item, **dict.fromkeys(numbers))
+    form = replace(item, **dict.fromkeys([*numbers, *(field.name for field in fields(item) if not field.compare)]))
     try:
         hash(form)
     except TypeError as error:
@@ -138,6 +143,15 @@ def _parted(item, kinds=(np.ndarray, np.number, float)):
         raise TypeError(message) from error
     numbers = {name: x.astype("int32" if x.dtype.kind in "iu" else "float32") for name, x in numbers.items()}
     return form, {name: ops.convert_to_tensor(x) for name, x in numbers.items()}
+
+
+def _renewed(net, terms, canvas, states, step):
+    """The terms that go on from this step, see `Term.renewed`."""
+    due = [term.every and step % term.every == 0 for term in terms]
+    layers = {layer for term, now in zip(terms, due, strict=True) if now for layer in term.layers}
+    images = np.concatenate([ops.convert_to_numpy(canvas.image(variables)) for variables, *_ in states]).clip(0, 1)
+    activations = (net.activations(images, layers) if layers else {}) | {"image": images}
+    return [term.renewed(activations) if now else term for term, now in zip(terms, due, strict=True)]
 
 
 def _of_images(forms, numbers, part):

@@ -5,31 +5,32 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vizlib.networks import Network
-from vizlib.statistics import ImageStatistics
-from vizlib.store import IMAGE, StatsStore
+from vizlib.statistics import ImageStatistics, PatchBank
+from vizlib.store import StatsStore
 from vizlib.store.fitting import before_relu
 from vizlib.synthesis.baselines import score as neuron_score
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
-from vizlib.synthesis.rules import adam
+from vizlib.synthesis.rules import Falling, adam
 from vizlib.synthesis.terms import Distance, Marginals, Outliers, priors
 from vizlib.synthesis.transforms import Jitter
 
-QUANTILE = 0.99  # of |z| of held-out activations, beyond which a neuron is an outlier
+QUANTILE = 0.99  # of the distances of held-out patches, beyond which a patch is an outlier
 RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
 SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
 FINER = 0.5  # weight of the marginals of a layer finer than the targets
-SCORE, PUSH = 0.01, 3.0  # weights of the score and of the outliers, beside the priors
+SCORE, PUSH, SMOOTH = 0.002, 6.0, 0.2  # weights of the score, of the outliers and of the total variation
+BANK_BYTES = 2**28  # of the activations of a layer that patches are taken from, at most
 
 
 @dataclass(frozen=True)
 class Suppression(Result):
     """What `suppress` returns.
 
-    before: what `images` were when only their score had been maximised. outliers: {layer: (before, after)}, which
-    neurons are outliers there, bool (n, h, w, channels) or (n, units). terms: {layer: `terms.Outliers`}, to ask the
-    same of other images, see `find_outliers`.
+    before: what `images` were when only their score had been maximised, with the priors. outliers: {layer: (before,
+    after)}, where patches are outliers there, bool (n, h, w), of a layer without positions (n, 1, 1). terms: {layer:
+    `terms.Outliers`}, to ask the same of other images, see `find_outliers`.
     """
 
     before: np.ndarray = None
@@ -104,24 +105,28 @@ def suppress(
     callback: Callback | None = None,
     progress: bool = True,
 ) -> Suppression:
-    """Images that maximise the score of a class, rid of the neurons that no image of the class would have.
+    """Images that maximise the score of a class, rid of the patches that no image of the class has.
 
-    In the first quarter of the steps the score is maximised alone. In the others, those neurons of shallow layers that
-    the joint statistics of the class call outliers are moved back to where the others let expect them, and no other
-    neuron is: |z| given the others beyond the 99th percentile of that neuron in held-out images. The priors of the
-    class go with it. It joins the ascent of Simonyan et al. 2013 to a deconvolution of exactly what should not be.
+    In the first quarter of the steps the score is maximised, with the priors of the class. In the others, patches of
+    shallow layers are sought, every five steps, that are farther from those of all images of the class, at the same
+    place, than 99 % of the patches of held-out images are (Roth et al. 2022). Their neurons, and no others, are moved
+    back to what is near. A patch spans half of the layer: an object, and not a mark that could be part of many. It
+    joins the ascent of Simonyan et al. 2013 to a deconvolution of exactly what should not be.
 
-    store: a `StatsStore` with the layers and the images. layers: where to look for outliers; None for the two
-    shallowest in there. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`, which
-    says what was suppressed and where. Raises ValueError for a class or layer that is not there.
+    store: a `StatsStore` with the layers and the images. layers: where to look for outliers; None for the last of the
+    two resolutions next to the finest in there. A bank of patches takes 256 MiB at most, of a random choice of images
+    where they need more. callback, progress and errors: see `optimize`, which runs twice. Returns a `Suppression`,
+    which says what was suppressed and where. Raises ValueError for a class or layer that is not there.
     """
     net, score = store.network, SCORE * neuron_score(store.network, class_name)
-    layers = layers or [name for name in store.layers(class_name) if name != IMAGE][:2]
-    outliers = {layer: _outliers(store, class_name, layer) for layer in layers}
+    layers = layers or list(net.last_of_resolutions(store.layers(class_name)[1:]))[-3:][:2]
+    outliers = {layer: Outliers(before_relu(net, layer), _bank(store, class_name, layer)) for layer in layers}
     canvas, first = Cosine(net.image_size), steps // 4
-    before = optimize(net, [score], canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
-    terms = [score, *(PUSH * term for term in outliers.values()), *priors(store.model(class_name, "image"))]
-    after = optimize(net, terms, canvas, n, steps - first, seed, adam(), None, before.variables, callback, progress)
+    terms = [score, *priors(store.model(class_name, "image"), SMOOTH)]
+    before = optimize(net, terms, canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
+    terms += [PUSH / len(layers) * term for term in outliers.values()]
+    rule = adam(Falling(RATE / np.sqrt(net.image_size), steps - first), beta_2=0.9)  # what is near changes
+    after = optimize(net, terms, canvas, n, steps - first, seed, rule, None, before.variables, callback, progress)
     both = [find_outliers(net, outliers, images) for images in (before.images, after.images)]
     found = {layer: tuple(where[layer] for where in both) for layer in layers}
     facts = {"layers": list(layers), "quantile": QUANTILE}
@@ -129,12 +134,12 @@ def suppress(
 
 
 def find_outliers(net: Network, terms: dict[str, Outliers], images: np.ndarray) -> dict[str, np.ndarray]:
-    """Which neurons of images are outliers: {layer: bool (n, h, w, channels) or (n, units)}.
+    """Where patches of images are outliers: {layer: bool (n, h, w)}, of a layer without positions (n, 1, 1).
 
     terms: {layer: `terms.Outliers`}, such as those of a `Suppression`. images: as `Network.activations` takes them.
     """
     activations = net.activations(images, [term.layer for term in terms.values()])
-    return {layer: term.where(activations[term.layer]) for layer, term in terms.items()}
+    return {layer: term.bank.outliers(activations[term.layer]) for layer, term in terms.items()}
 
 
 @recorded
@@ -200,9 +205,11 @@ def walk(
     return reconstruct(store.network, targets, None, statistics, 1.0, steps, seed, None, callback, progress)
 
 
-def _outliers(store, class_name, layer):
-    model = store.model(class_name, layer, "PCAGaussian")
-    return Outliers(before_relu(store.network, layer), model, model.conditional_z_threshold(QUANTILE))
+def _bank(store, class_name, layer):
+    rng, total = np.random.default_rng(0), store.n_images(class_name)
+    most = max(2, BANK_BYTES // store.activations(class_name, layer, [0]).nbytes)
+    rows = np.sort(rng.choice(total, min(total, most), replace=False))
+    return PatchBank(quantile=QUANTILE).fit(store.activations(class_name, layer, rows))
 
 
 def _checked_targets(net, targets, layer):

@@ -6,17 +6,34 @@ are one object, which is how the loop knows that it has compiled one already.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 from keras import ops
 
+from vizlib.backend import Tensor
+
 Rule = tuple[Callable, Callable]
+
+
+@dataclass(frozen=True)
+class Falling:
+    """A rate that falls on a cosine to nothing at the last of `steps` (Loshchilov & Hutter 2017)."""
+
+    rate: float
+    steps: int
+
+    def __call__(self, step: Tensor) -> Tensor:
+        return self.rate * (1 + ops.cos(np.pi * step / self.steps)) / 2
 
 
 # Not Keras's Adam, which on TensorFlow cannot do without variables of its own: after the compiled step it makes a step
 # of the embedded network 9 to 60 % longer, and within it two threads spoil each other's images.
 @lru_cache(maxsize=32)
-def adam(learning_rate: float = 0.05, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8) -> Rule:
+def adam(
+    learning_rate: float | Falling = 0.05, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-8
+) -> Rule:
     """The update rule of Kingma & Ba 2015."""
 
     def start(variables):
@@ -25,7 +42,8 @@ def adam(learning_rate: float = 0.05, beta_1: float = 0.9, beta_2: float = 0.999
 
     def update(variables, gradients, state, step):
         first, second = _moments(state, gradients, beta_1, beta_2)
-        rate = learning_rate * ops.sqrt(1 - beta_2 ** (step + 1)) / (1 - beta_1 ** (step + 1))
+        rate = learning_rate(step) if isinstance(learning_rate, Falling) else learning_rate
+        rate = rate * ops.sqrt(1 - beta_2 ** (step + 1)) / (1 - beta_1 ** (step + 1))
         moved = [v - rate * m / (ops.sqrt(s) + epsilon) for v, m, s in zip(variables, first, second, strict=True)]
         return moved, (first, second)
 

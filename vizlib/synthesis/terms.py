@@ -4,8 +4,7 @@ A term is frozen; `2 * term` is a new one of twice the weight. The image itself 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ from vizlib.networks.network import SCORES
 from vizlib.statistics import (
     ImageStatistics,
     Moments,
-    PCAGaussian,
+    PatchBank,
     colour_composition,
     edge_sharpness,
     total_variation,
@@ -31,11 +30,15 @@ class Term:
     `layers`: names of the layers it looks at, besides "image". `measure(activations)`: the loss of each image
     (n,), float32, before the weight; activations: {layer: (n, h, w, channels) or (n, units)}. `per_image`:
     names of the fields that hold an entry for each image. Fields that are neither arrays nor floats have to be
-    hashable: terms that differ in numbers alone share one compiled function.
+    hashable: terms that differ in numbers alone share one compiled function. `measure` does not see fields that do not
+    count when terms are compared.
+
+    `every`: after how many steps `renewed` takes the place of a term, from the first step on; 0 for never.
     """
 
     weight: float = 1.0
     layers: ClassVar[tuple[str, ...]] = ()
+    every: ClassVar[int] = 0
     per_image: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -44,6 +47,10 @@ class Term:
 
     def __rmul__(self, factor: float) -> Self:
         return replace(self, weight=factor * self.weight)
+
+    def renewed(self, activations: Mapping[str, np.ndarray]) -> Self:
+        """The term that goes on, of the activations that the images cause now."""
+        return self
 
     def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
         return self.weight * self.measure(activations)
@@ -209,43 +216,36 @@ class ChannelStatistics(LayerTerm):
 
 @dataclass(frozen=True)
 class Outliers(LayerTerm):
-    """How far the outlying neurons of a layer are beyond what all its others let expect: the mean of max(0, |z| − t).
+    """How far patches of a layer that no image of the class has are from what is near: a share of the variance.
 
-    z is the conditional score of a neuron under the class (`PCAGaussian.conditional_z`). What the others let expect is
-    held fixed in the gradient, which therefore moves the outliers and no other neuron of the layer.
+    Outliers are sought every few steps (`renewed`). The squared distance of their neurons to the nearest patches of the
+    class is the loss; it moves these neurons and no others. A patch that has been an outlier once stays one, since the
+    other terms would make it one again.
 
-    model: the fitted `PCAGaussian` of the layer. threshold: t, float32 (*shape_).
+    bank: the fitted `PatchBank` of the layer. found: bool (n, h, w), the outliers so far. expected: float32 (n, h, w,
+    channels) or (n, units), what is near to them. weights: float32 (n, h, w), the share of outliers among the patches
+    around a position, over the variance. All three are None until they have been sought.
     """
 
-    model: PCAGaussian
-    threshold: np.ndarray
+    bank: PatchBank = field(compare=False)
+    found: np.ndarray | None = None
+    expected: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    every = 5
+    per_image = ("found", "expected", "weights")
 
-    def __post_init__(self) -> None:
-        self.model.axes_  # noqa: B018 (made now: the store cannot ask its network while a step is compiled)
-
-    def z(self, activations: Tensor) -> Tensor:
-        """The conditional scores of activations (n, *shape_): float32 (n, units)."""
-        mean, axes, signal, deviation = self._constants
-        values = ops.reshape(activations, (-1, mean.size))
-        centred = ops.stop_gradient(values) - mean
-        surprise = centred - ops.matmul(ops.matmul(centred, axes.T) * signal, axes)
-        return surprise / deviation[1] + (values - ops.stop_gradient(values)) / deviation[0]
+    def renewed(self, activations: Mapping[str, np.ndarray]) -> Self:
+        values = activations[self.layer]
+        found = self.bank.outliers(values)
+        if self.found is not None:
+            found |= self.found
+        expected, shares = self.bank.expected(values, found)
+        return replace(self, found=found, expected=expected, weights=shares / self.bank.variance_)
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
-        z = self.z(activations[self.layer])
-        return _excess(z, ops.reshape(ops.cast(self.threshold, "float32"), (-1,)))
-
-    def where(self, activations: np.ndarray) -> np.ndarray:
-        """Which neurons of activations (n, *shape_) are outliers: bool, of the same shape."""
-        z = ops.convert_to_numpy(self.z(activations))
-        return np.abs(z.reshape(activations.shape)) > self.threshold
-
-    @cached_property
-    def _constants(self):
-        """Mean, axes and their signal; the deviation of a neuron given the others, and that of what is scored by it."""
-        axes, signal, noise, own = self.model.conditionals()
-        deviation = np.sqrt([noise / own, noise * own])
-        return [np.asarray(x, "float32") for x in (self.model.mean_, axes, signal, deviation)]
+        errors = (activations[self.layer] - self.expected) ** 2
+        errors = ops.mean(ops.reshape(errors, (*self.weights.shape, -1)), axis=-1)
+        return ops.mean(self.weights * errors, axis=(1, 2))
 
 
 @dataclass(frozen=True)
