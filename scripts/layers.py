@@ -22,6 +22,10 @@ COLUMNS = {
     "error of inversion, at the layer": ("error", 1, 3),
     "and in pixels": ("pixel_error", 1, 2),
     "recognised, %": ("accuracy", 100, 0),
+    "in the first five, %": ("top5", 100, 0),
+    "whole to part": ("whole_to_part", 1, 2),
+    "spread": ("spread", 1, 2),
+    "late layers alike": ("similarity_late", 1, 2),
     "whole, %": ("whole", 100, 0),
     "KID": ("kid", 1, 2),
     "told apart, %": ("told_apart", 100, 0),
@@ -66,6 +70,7 @@ def main():
     viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
     write(
         name,
+        f"![Samples drawn at each layer alone]({name}.png)\n\n"
         f"{table(frame.rename(index={'real': 'real images'}), COLUMNS, intervals=False)}\n\n"
         f"{len(world.classes)} classes × {given.n} images, {given.steps} steps, `{world.sampler}`, "
         f"statistics of {world.training} images a class; means over classes. Written by `make {name}`; "

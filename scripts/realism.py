@@ -67,7 +67,8 @@ def main():
     facts += f"No sample has more than {100 * share:.0f} % of its patches from one image. "
     facts += "* Classes that settings were tried on. " * bool({*TUNED_ON} & {*world.classes})
     facts += f"Written by `make {name}`; more columns in [{name}.csv]"
-    write(name, f"{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
+    figure = f"![One image of each class and method]({name}.png)"
+    write(name, f"{figure}\n\n{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
     short = {title: column for title, column in COLUMNS.items() if column[0] in SHORT[world.public]}
     write(name, f"{table(frame, short)}\n\n{facts}(docs/{name}.csv).", README)
 
