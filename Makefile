@@ -7,7 +7,8 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks runs docs bench realism photo-realism layers photo-layers train clean
+.PHONY: help demo test lint lab notebooks runs docs bench realism layers train clean
+.PHONY: photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +52,7 @@ realism: .venv/ready  ## measure how realistic each method's images are
 
 SHARED ?= ../shared
 
-photo-realism: photo-realism-128 photo-realism-224  ## the same on VGG16 and photographs in SHARED (../shared), at 128 and 224 px
+photo-realism: photo-realism-128 photo-realism-224  ## the same on VGG16 and photographs in SHARED (../shared)
 
 photo-realism-128: .venv/ready
 	$(PY) scripts/realism.py --photographs $(SHARED)
@@ -62,8 +63,10 @@ photo-realism-224: .venv/ready
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py
 
-photo-layers: .venv/ready  ## the same on VGG16 and photographs, at 224 px
-	$(PY) scripts/layers.py --photographs $(SHARED) --size 224 --n 4 --classes golf_ball
+photo-layers: photo-layers-224  ## the same on VGG16 and photographs
+
+photo-layers-224: .venv/ready
+	$(PY) scripts/layers.py --photographs $(SHARED) --size 224 --classes beagle garbage_truck
 
 train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py

@@ -18,6 +18,7 @@ from vizlib.networks.network import Network, vgg_preprocess
 
 LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")  # the last of each block
 JUDGED = tuple(f"_blocks-{i}-_bn1_relu" for i in range(16))  # the judge's blocks, within their bottlenecks
+POSITIONS = "_bn1_relu"  # what the judge averages
 
 
 def vgg16(folder: Path, size: int = 224) -> Network:

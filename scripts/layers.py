@@ -22,6 +22,10 @@ COLUMNS = {
     "error of inversion, at the layer": ("error", 1, 3),
     "and in pixels": ("pixel_error", 1, 2),
     "recognised, %": ("accuracy", 100, 0),
+    "in the first five, %": ("top5", 100, 0),
+    "whole to part": ("whole_to_part", 1, 2),
+    "spread": ("spread", 1, 2),
+    "late layers alike": ("similarity_late", 1, 2),
     "whole, %": ("whole", 100, 0),
     "KID": ("kid", 1, 2),
     "told apart, %": ("told_apart", 100, 0),
@@ -36,27 +40,28 @@ COLUMNS = {
 def main():
     world, given = options(__doc__, (8, 4))
     name = world.title.format("layers")
+    layers = LAYERS if world.public else LAYERS[1:]  # the finest has too many patches of photographs to compare
     kept = Kept(name, (given.n, given.steps), world.net.fingerprint, (__file__, sweeping.__file__), given.reuse)
     store = viz.StatsStore(kept.folder / f"statistics-{kept.code}", world.net)
 
     def answers_of(class_name):
         """{layer: its samples and what `vizlib.sweep` finds} of a class."""
         def asked(layer):
-            viz.collect(store, world.images(class_name, world.training, TRAINING), class_name, LAYERS, progress=False)
+            viz.collect(store, world.images(class_name, world.training, TRAINING), class_name, layers, progress=False)
             fresh = world.images(class_name, 50, INVERTED)
             answer, = viz.sweep(
                 store, class_name, [layer], fresh, given.n, given.steps, TRAINING, world.sampler
             ).values()
             return {"samples": answer.samples, "measures": np.array(answer[: len(MEASURES)], "float64")}
 
-        return {layer: kept.of(class_name, layer, lambda layer=layer: asked(layer)) for layer in LAYERS}
+        return {layer: kept.of(class_name, layer, lambda layer=layer: asked(layer)) for layer in layers}
 
     answers = kept.each(world.classes, answers_of).values()
-    samples = {layer: np.concatenate([answer[layer]["samples"] for answer in answers]) for layer in LAYERS}
+    samples = {layer: np.concatenate([answer[layer]["samples"] for answer in answers]) for layer in layers}
     real = np.concatenate([world.images(class_name, given.n, HELD_OUT) for class_name in world.classes])
     frame = judged(world, samples, real)
-    measures = [np.mean([answer[layer]["measures"] for answer in answers], axis=0) for layer in LAYERS]
-    frame = frame.join(pd.DataFrame(measures, LAYERS, MEASURES))
+    measures = [np.mean([answer[layer]["measures"] for answer in answers], axis=0) for layer in layers]
+    frame = frame.join(pd.DataFrame(measures, layers, MEASURES))
     print(frame.to_string())
 
     frame.to_csv(DOCS / f"{name}.csv")
@@ -66,6 +71,7 @@ def main():
     viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
     write(
         name,
+        f"![Samples drawn at each layer alone]({name}.png)\n\n"
         f"{table(frame.rename(index={'real': 'real images'}), COLUMNS, intervals=False)}\n\n"
         f"{len(world.classes)} classes × {given.n} images, {given.steps} steps, `{world.sampler}`, "
         f"statistics of {world.training} images a class; means over classes. Written by `make {name}`; "

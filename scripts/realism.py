@@ -17,6 +17,7 @@ COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "in the first five, %": ("top5", 100, 0),
     "probability": ("probability", 1, 2),
     "whole to part": ("whole_to_part", 1, 2),
+    "spread": ("spread", 1, 2),
     "whole, %": ("whole", 100, 0),
     "stray parts": ("stray_parts", 1, 2),
     "complete objects": ("complete_objects", 1, 2),
@@ -34,7 +35,7 @@ COLUMNS = {  # of the table: what is shown of each column, its scale and digits
 }
 SHORT = {  # in the README, of PartWorld and of photographs
     True: ("accuracy", "whole", "stray_parts", "kid", "told_apart", "vendi_within", "nearest"),
-    False: ("accuracy", "top5", "whole_to_part", "similarity_late", "kid", "vendi_within", "nearest"),
+    False: ("accuracy", "top5", "spread", "similarity_late", "kid", "vendi_within", "nearest"),
 }
 
 
@@ -66,7 +67,8 @@ def main():
     facts += f"No sample has more than {100 * share:.0f} % of its patches from one image. "
     facts += "* Classes that settings were tried on. " * bool({*TUNED_ON} & {*world.classes})
     facts += f"Written by `make {name}`; more columns in [{name}.csv]"
-    write(name, f"{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
+    figure = f"![One image of each class and method]({name}.png)"
+    write(name, f"{figure}\n\n{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
     short = {title: column for title, column in COLUMNS.items() if column[0] in SHORT[world.public]}
     write(name, f"{table(frame, short)}\n\n{facts}(docs/{name}.csv).", README)
 

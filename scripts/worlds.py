@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from imagenet import JUDGED, judge, vgg16
+from imagenet import JUDGED, POSITIONS, judge, vgg16
 
 import vizlib as viz
 from vizlib.images import class_names
@@ -60,7 +60,7 @@ def photographs(folder, size):
 
     def judges(reference):
         known = ClassJudge(*judge(folder), reference)
-        return known, WholeJudge(known.network), SimilarityJudge(known.network, JUDGED, reference)
+        return known, WholeJudge(known.network, POSITIONS), SimilarityJudge(known.network, JUDGED, reference)
 
     drawn, classes = ("block5_conv3", "block4_conv3"), tuple(class_names(photos / "train"))
     return World(f"photo-{{}}-{size}", net, classes, images, judges, 350, drawn, "block5_conv3", "QuiltedLayout", False)
