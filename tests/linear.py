@@ -21,6 +21,9 @@ class Linear:
     def is_rectified(self, name):
         return name == "near"
 
+    def before_relu(self, name):
+        return name + ":pre" * self.is_rectified(name)
+
     def features(self, names):
         return SimpleNamespace(output={name: np.empty((1, 3, 6, 3)) for name in names if self.factors[name]})
 

@@ -109,7 +109,8 @@ def test_layers_are_drawn_to_belong_together(mini, store):
     upper, lower = (store.model("cat", layer) for layer in layers)
     np.testing.assert_array_equal(drawn["block3_conv3"], upper.sample(2, 3))
     values, mixtures = upper.draw(2, 3)
-    below, shares = Analogies(upper, values, [mixture.images for mixture in mixtures]).below(lower)
+    under = Analogies(upper, values, [mixture.images for mixture in mixtures])
+    below, shares = under.below(lower.real(under.images))
     np.testing.assert_array_equal(drawn["block2_conv2"], np.maximum(below, 0))
     for mixture, share in zip(drawn.mixtures["block2_conv2"], shares, strict=True):
         np.testing.assert_array_equal(mixture.weights, share.weights)
@@ -130,13 +131,13 @@ def test_images_with_little_in_common_are_put_together_and_their_finer_layers_ha
     assert list(drawn) == ["block4_conv3", "block3_conv3"] and drawn.facts["layers"] is None
     grid = drawn["block4_conv3"].shape[1:3]
     assert {layer: x.shape[1:3] for layer, x in drawn.marginals.items()} == dict.fromkeys(
-        ["block2_conv2", "block1_conv2"], grid
+        ["block2_conv2", "block1_conv2", "image"], grid
     )
     expected = store.model("cat", "block4_conv3", "QuiltedLayout").sample(2, seed=3)
     np.testing.assert_array_equal(drawn["block4_conv3"], expected)
     result = viz.reconstruct(mini, drawn, steps=60, progress=False)
     losses = {name: x for name, x in result.history.items() if name.startswith("Marginals")}
-    assert len(losses) == 2 and all((x[-1] < 0.5 * x[0]).all() for x in losses.values())
+    assert len(losses) == 3 and all((x[-1] < 0.5 * x[0]).all() for x in losses.values())
     again = viz.rerun(result.provenance, mini, store, progress=False)
     np.testing.assert_array_equal(again.images, result.images)
 

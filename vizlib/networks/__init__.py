@@ -2,6 +2,6 @@
 
 from vizlib.networks.convert import convert_vgg16
 from vizlib.networks.loaders import imagenet_classes, load_network
-from vizlib.networks.network import PRE, SCORES, Network, vgg_preprocess
+from vizlib.networks.network import SCORES, Network, vgg_preprocess
 
-__all__ = ["PRE", "SCORES", "Network", "convert_vgg16", "imagenet_classes", "load_network", "vgg_preprocess"]
+__all__ = ["SCORES", "Network", "convert_vgg16", "imagenet_classes", "load_network", "vgg_preprocess"]

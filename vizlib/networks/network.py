@@ -137,6 +137,10 @@ class Network:
         """Whether a layer ends in a ReLU, one without a maximum."""
         return self.graph()[1].ceiling.get(name) == inf
 
+    def before_relu(self, name: str) -> str:
+        """The name of what a layer computes before its ReLU, if it ends in one, and else of the layer."""
+        return name + PRE * self.is_rectified(name)
+
     def finer_layers(self, name: str) -> tuple[str, ...]:
         """Of each resolution finer than that of a layer the last layer before it that ends in a ReLU, deep to shallow.
 

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vizlib.networks import PRE
 from vizlib.store import StatsStore
 from vizlib.synthesis.methods import reconstruct
 
@@ -50,7 +49,7 @@ def sweep(
     if len(fresh) < n:
         raise ValueError(f"expected at least {n} fresh images; received {len(fresh)}.")
     net, statistics, answers = store.network, store.model(class_name, "image"), {}
-    before = {layer: layer + PRE * net.is_rectified(layer) for layer in layers}
+    before = {layer: net.before_relu(layer) for layer in layers}
     found = net.activations(fresh, [*dict.fromkeys([*layers, *before.values()])])
     for layer in layers:
         with warnings.catch_warnings(record=True) as caught:

@@ -150,6 +150,8 @@ class Analogies:
     upper: the fitted `Snapshots`, or sampler, of a layer with positions. values: float (n, *upper.shape_), as it was
     fitted: before the ReLU where its `rectify` is true. images: for each of the n which images give the patches, int
     (m,). Raises ValueError for values of another shape.
+
+    `images`: all of them, int (m,), ascending.
     """
 
     def __init__(self, upper: Snapshots, values: np.ndarray, images: list[np.ndarray]) -> None:
@@ -158,21 +160,17 @@ class Analogies:
             raise ValueError(f"expected {expected}; received {values.shape}.")
         self.images = np.unique(np.concatenate(images))
         allowed = np.stack([np.isin(self.images, own) for own in images])
-        self._images, self._found = upper.images_, _Patches(upper.real(self.images)).nearest(values, allowed)
+        self._found = _Patches(upper.real(self.images)).nearest(values, allowed)
 
-    def below(self, lower: Snapshots, beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
-        """Activations of a finer layer, float32 (n, *lower.shape_), before its ReLU; and the images' shares in them.
+    def below(self, real: np.ndarray, beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+        """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
 
-        lower: as `upper`, of the same images; ValueError for another. beside: the weight of what the patches of
-        neighbouring positions have there, that of its own being 1.
+        real: those of `images`, float (m, h, w, channels); ValueError for another shape. beside: the weight of what the
+        patches of neighbouring positions have there, that of its own being 1.
         """
-        if not np.array_equal(lower.images_, self._images):
-            received = f"{len(lower.images_)} and {len(self._images)}"
-            raise ValueError(f"expected two models of the same images; received {received} images.")
-        if len(lower.shape_) != 3:
-            raise ValueError(f"expected a layer with positions; received {lower.shape_}.")
-        sources = lower.real(self.images)
-        values = np.stack([_put_together(found, sources, 1, beside) for found in self._found])
+        if real.ndim != 4 or len(real) != len(self.images):
+            raise ValueError(f"expected activations ({len(self.images)}, h, w, channels); received {real.shape}.")
+        values = np.stack([_put_together(found, real, 1, beside) for found in self._found])
         return values, [_shares(self.images, found[0]) for found in self._found]
 
 

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from vizlib.images import load_images
 from vizlib.networks import Network
 from vizlib.store.files import IMAGE
-from vizlib.store.fitting import before_relu, collect_class
+from vizlib.store.fitting import collect_class
 from vizlib.store.sources import Images
 from vizlib.store.store import StatsStore
 
@@ -57,7 +57,7 @@ def collect(
     for layer in layers:
         net.check_layer(layer)
     if layers:
-        net.features(tuple(before_relu(net, layer) for layer in layers))  # raises for what takes images of another size
+        net.features(tuple(net.before_relu(layer) for layer in layers))  # raises for what takes images of another size
     names = list(class_name) if isinstance(class_name, (list, tuple)) else [class_name]
     if not all(isinstance(name, str) and name.encode("utf-8", "ignore").decode() == name != "" for name in names):
         raise ValueError(f"expected names of classes, text that is not empty; received {class_name!r}.")

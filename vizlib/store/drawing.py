@@ -8,6 +8,7 @@ import numpy as np
 from vizlib.statistics import Analogies, LayerPair, Mixture, QuiltedLayout, Snapshots
 from vizlib.statistics.marginals import of_regions
 from vizlib.statistics.quilting import BELOW, NEIGHBOURS
+from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
     from vizlib.store.store import StatsStore
@@ -17,8 +18,8 @@ class Draw(dict):
     """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}, deep to shallow, and how.
 
     facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
-    marginals: {layer: float32 (n, rows, columns, q, channels)}, of finer layers before their ReLU what values there are
-    in each region of the image, see `terms.Marginals`.
+    marginals: {layer: float32 (n, rows, columns, q, channels)}, of finer layers before their ReLU, and of the "image",
+    what values there are in each region, see `terms.Marginals`.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ def draw(
         model = models[layer]
         if len(model.shape_) == len(above.shape_) == 3:
             images = [_sources(above, mixture) for mixture in found]
-            values, found = Analogies(above, values, images).below(model, beside)
+            under = Analogies(above, values, images)
+            values, found = under.below(model.real(under.images), beside)
         else:
             pair, points = LayerPair(model, above), above.transform(values)
             draws = (pair.mixtures_given(point, 1, [seed, i, j], temperature) for j, point in enumerate(points))
@@ -78,8 +80,10 @@ def draw(
     marginals = {}
     if finer:
         under = Analogies(above, values, [mixture.images for mixture in found])
+        real = {layer: models[layer].real(under.images) for layer in finer}
+        real[IMAGE] = store.real(class_name, IMAGE, under.images)
         grid = drawn[deepest].shape[1:3]
-        marginals = {layer: of_regions(under.below(models[layer], beside=0)[0], *grid) for layer in finer}
+        marginals = {layer: of_regions(under.below(x, beside=0)[0], *grid) for layer, x in real.items()}
     return Draw(drawn, facts, mixtures, marginals)
 
 

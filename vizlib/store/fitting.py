@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from vizlib._files import TEMPORARY, leftovers
 from vizlib.images import as_images
-from vizlib.networks import PRE, Network
+from vizlib.networks import Network
 from vizlib.statistics import Moments, Snapshots
 from vizlib.statistics.streaming import fit_together
 from vizlib.store import files
@@ -57,11 +57,6 @@ def collect_class(
             kept = partial(_is_kept, store.network, spool.shapes, keep_activations)
             _fit(store, class_name, spool, kept, f"{class_name}: statistics" if progress else None)
         spool.remove()
-
-
-def before_relu(net: Network, layer: str) -> str:
-    """The name of what a layer computes before its ReLU, if it ends in one, and else of the layer."""
-    return layer + PRE * net.is_rectified(layer)
 
 
 @contextmanager
@@ -126,7 +121,7 @@ def _spool(store, class_name, layers, folder):
         "n_images": store.n_images(class_name),
         "step": int(np.clip(BATCH_BYTES // (4 * numbers), 1, MOST)),
     }
-    names = [before_relu(net, layer) for layer in layers]
+    names = [net.before_relu(layer) for layer in layers]
     outputs = net.features(tuple(names)).output if names else {}
     return Spool(folder, origin, {layer: outputs[name].shape[1:] for layer, name in zip(layers, names, strict=True)})
 
@@ -134,7 +129,7 @@ def _spool(store, class_name, layers, folder):
 def _compute(store, class_name, spool, description):
     """Have the network compute, in one pass, the blocks that are not there yet."""
     net, missing, n = store.network, spool.missing() if spool.shapes else [], spool.n_images
-    names = {layer: before_relu(net, layer) for layer in spool.shapes}
+    names = {layer: net.before_relu(layer) for layer in spool.shapes}
     counts = {index: spool.rows(index).stop - spool.rows(index).start for index in missing}
     with (
         files.reading(store.path, class_name, files.IMAGE) as file,

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from vizlib import statistics
 from vizlib._files import TEMPORARY, written
 from vizlib.images import as_images
-from vizlib.networks import PRE, Network
+from vizlib.networks import Network
 from vizlib.statistics import (
     GaussianCopula,
     ImageStatistics,
@@ -179,8 +179,8 @@ class StatsStore:
         the same images (`Analogies`), or drawn given it (`LayerPair`) where one of them has no positions. The name of
         one stands for it and the last layers of all finer resolutions in the store, None for the last of all
         resolutions; of these, variations of one theme are drawn at all, of None at the two finest; others at the two
-        deepest, and of all finer ones the draw's `marginals` say what values there are under each position of the
-        deepest.
+        deepest, and of all finer ones, and of the image, the draw's `marginals` say what values there are under each
+        position of the deepest.
 
         seed, temperature, places, among: as of `LocalGaussian.draw`, at the deepest layer; with places n is their
         number.
@@ -244,7 +244,7 @@ class StatsStore:
         else:
             self.check_network()
             layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
-            names = {x: x + PRE * self.network.is_rectified(x) for x in layers}
+            names = {x: self.network.before_relu(x) for x in layers}
             found = self.network.activations(self.real(class_name, IMAGE, rows), names.values())
             answers = {x: found[name] for x, name in names.items()}
         for x, values in answers.items():

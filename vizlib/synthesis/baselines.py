@@ -6,7 +6,6 @@ from vizlib.attribution.gradients import saliency
 from vizlib.images import as_images
 from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
-from vizlib.store.fitting import before_relu
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
 from vizlib.synthesis.loop import Callback, Result, optimize
 from vizlib.synthesis.recipes import recorded
@@ -140,7 +139,7 @@ def vital(
     net, terms = store.network, [TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS)]
     for layer in layers or net.last_of_resolutions(store.layers(class_name)[1:]):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
-        terms.append(Marginals(before_relu(net, layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
+        terms.append(Marginals(net.before_relu(layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
     canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.image_size)
     return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
 
@@ -174,7 +173,7 @@ def deep_inversion(
     for layer in store.layers(class_name)[1:]:
         moments = store.model(class_name, layer, "Moments")
         mean, variance = (x.astype("float32") for x in (moments.channel_mean_, moments.channel_variance_))
-        terms.append(ChannelMoments(before_relu(net, layer), mean, variance))
+        terms.append(ChannelMoments(net.before_relu(layer), mean, variance))
     return optimize(net, terms, Cosine(net.image_size), n, steps, seed, adam(), view, None, callback, progress)
 
 
@@ -187,7 +186,7 @@ def score(net: Network, neuron: Neuron) -> Term:
     if isinstance(neuron, (tuple, list)):
         layer, index = neuron
         net.check_layer(layer)
-        layer = before_relu(net, layer)
+        layer = net.before_relu(layer)
         term = ChannelScore(layer, np.int32(index))
     else:
         layer, index = SCORES, net.class_index(neuron)

@@ -7,7 +7,6 @@ import numpy as np
 from vizlib.networks import Network
 from vizlib.statistics import ImageStatistics, PatchBank
 from vizlib.store import StatsStore
-from vizlib.store.fitting import before_relu
 from vizlib.synthesis.baselines import score as neuron_score
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import Callback, Result, optimize
@@ -78,13 +77,13 @@ def reconstruct(
     if any(len(values) != n for values in targets.values()):
         received = ", ".join(f"{len(values)} at {name}" for name, values in targets.items())
         raise ValueError(f"expected targets for the same images at each layer; received {received}.")
-    marginals = {before_relu(net, name): x for name, x in getattr(drawn, "marginals", {}).items()}
+    marginals = getattr(drawn, "marginals", {})
     sizes = np.array([values.size for values in targets.values()])
     terms = [
         weight * Distance(name, values)
         for weight, (name, values) in zip(sizes / sizes.sum(), targets.items(), strict=True)
     ]
-    terms += [FINER * Marginals(name, values) for name, values in marginals.items()]
+    terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
         undecided = n * 3 * net.image_size**2 / sizes.sum()
         terms += [prior_weight * term for term in priors(statistics, min(SMOOTHNESS * undecided**2, MOST))]
@@ -123,7 +122,7 @@ def suppress(
     """
     net, score = store.network, SCORE * neuron_score(store.network, class_name)
     layers = layers or list(net.last_of_resolutions(store.layers(class_name)[1:]))[-3:][:2]
-    outliers = {layer: Outliers(before_relu(net, layer), _bank(store, class_name, layer)) for layer in layers}
+    outliers = {layer: Outliers(net.before_relu(layer), _bank(store, class_name, layer)) for layer in layers}
     canvas, first = Cosine(net.image_size), steps // 4
     terms = [score, *priors(store.model(class_name, "image"), SMOOTH)]
     before = optimize(net, terms, canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from vizlib.backend import Tensor, matched
-from vizlib.networks.network import SCORES
+from vizlib.networks.graph import IMAGE, SCORES
 from vizlib.statistics import (
     ImageStatistics,
     Moments,
@@ -58,13 +58,13 @@ class Term:
 
 @dataclass(frozen=True)
 class LayerTerm(Term):
-    """The base of terms that look at one layer. layer: its name, as in `Network.features`."""
+    """The base of terms that look at one layer. layer: its name, as in `Network.features`, or "image"."""
 
     layer: str
 
     @property
     def layers(self) -> tuple[str, ...]:
-        return (self.layer,)
+        return () if self.layer == IMAGE else (self.layer,)
 
 
 @dataclass(frozen=True)
