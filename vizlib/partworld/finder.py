@@ -38,7 +38,7 @@ def find_parts(images: np.ndarray, judge: "keras.Model | None" = None) -> list[l
     judge, images = judge or _embedded_judge(), as_images(images)
     # Not by its `predict`, which warns where many models predict images of many numbers.
     batches = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-    heat = np.concatenate([ops.convert_to_numpy(judge(batch, training=False)) for batch in batches])
+    heat = np.concatenate([ops.convert_to_numpy(judge([batch], training=False)) for batch in batches])
     peaks = (heat == maximum_filter(heat, (1, 3, 3, 1))) & (heat >= SURE)
     found = [[] for _ in heat]
     for n, row, column, kind in zip(*np.nonzero(peaks), strict=True):
