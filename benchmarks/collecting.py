@@ -125,17 +125,18 @@ def print_round_trip(net, store, class_name, images, layers):
 
 def print_first_draw(net, path, class_name, layers):
     """A first draw of four, with nothing in memory, beside the network on the images that it looks at."""
-    store, ask, spent = viz.StatsStore(path, net), net.activations, []
+    store, ask, spent = viz.StatsStore(path, net), net.batches, []
 
-    def asked(images, names):
-        begun = time.perf_counter()
-        answers = ask(images, names)
-        spent.append((len(images), time.perf_counter() - begun))
-        return answers
+    def asked(*of):
+        batches, begun = ask(*of), time.perf_counter()
+        for rows, found in batches:
+            spent.append((rows.stop - rows.start, time.perf_counter() - begun))
+            yield rows, found
+            begun = time.perf_counter()
 
-    net.activations = asked
+    net.batches = asked
     total = seconds(lambda: store.sample(class_name, layers, n=4, seed=0))
-    del net.activations
+    del net.batches
     images, network = (sum(x) for x in zip(*spent, strict=True)) if spent else (0, 0.0)
     told = ", ".join(layers) if layers else "what it chooses"
     print(f"{told} | {images} | {network:.2f} | {total:.2f} | {total / max(network, 1e-9):.2f}", flush=True)

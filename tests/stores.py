@@ -16,13 +16,16 @@ class Net(Linear):
     """A network with a layer "conv" that answers `VALUES`, and "near" and "far"."""
 
     layers = ("near", "far", "conv")
-    asked = ()
+    asked, batch_size = (), 64
 
     def is_rectified(self, name):
         return name in ("conv", "near")
 
-    def activations(self, images, names):
+    def batches(self, images, names, size):
         self.asked = (*self.asked, (len(images), tuple(names)))
+        yield slice(0, len(images)), self.activations(images, names)
+
+    def activations(self, images, names):
         which = [int(np.flatnonzero((IMAGES / np.float32(255) == image).all((1, 2, 3)))[0]) for image in images]
         return {"conv:pre": VALUES[which]}
 

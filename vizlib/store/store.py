@@ -14,6 +14,7 @@ from vizlib import statistics
 from vizlib._files import TEMPORARY, written
 from vizlib.images import as_images
 from vizlib.networks import Network
+from vizlib.networks.network import FEW
 from vizlib.statistics import (
     GaussianCopula,
     ImageStatistics,
@@ -240,17 +241,24 @@ class StatsStore:
         kept = self.collected(class_name)
         if kept[layer]:
             with self._reading(class_name, layer) as file:
-                answers = {layer: files.read_rows(file, files.ACTIVATIONS, rows)}
-        else:
-            self.check_network()
-            layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
-            names = {x: self.network.before_relu(x) for x in layers}
-            found = self.network.activations(self.real(class_name, IMAGE, rows), names.values())
-            answers = {x: found[name] for x, name in names.items()}
-        for x, values in answers.items():
-            for row, value in zip(rows.tolist(), values, strict=True):
-                self._memory[class_name, x, row] = value.copy()
-        return answers[layer]
+                answers = files.read_rows(file, files.ACTIVATIONS, rows)
+            self._remember(class_name, layer, rows, answers.copy())
+            return answers
+        self.check_network()
+        net, images = self.network, self.real(class_name, IMAGE, rows)
+        layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
+        names = {x: net.before_relu(x) for x in layers}
+        answers = np.empty((len(rows), *self.shape(class_name, layer)), "float32")
+        # A few images at a time, whose answers are remembered as they are: each copy of so much would take its time.
+        for part, found in net.batches(images, names.values(), min(FEW, net.batch_size)):
+            answers[part] = found[names[layer]]
+            for x, name in names.items():
+                self._remember(class_name, x, rows[part], found[name])
+        return answers
+
+    def _remember(self, class_name, layer, rows, values):
+        for row, value in zip(rows.tolist(), values, strict=True):
+            self._memory[class_name, layer, row] = value
 
     def check_network(self) -> None:
         """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
