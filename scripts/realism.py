@@ -58,7 +58,7 @@ def main():
 
     hidden = () if world.public else ("inversion of real images", "real images")
     rows = {method: images[:: given.n] for method, images in pictures.items() if method not in hidden}
-    viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png", dpi=150)
+    viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
     real = pictures.pop("real images")
     frame = judged(world, pictures, real).rename(index={"real": "real images"})
     print(frame.to_string())
