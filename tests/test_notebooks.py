@@ -19,7 +19,7 @@ FIGURES = {
     "03_sampling": 3,
     "04_reconstruction": 6,
     "05_suppression": 3,
-    "06_chain": 5,
+    "06_chain": 4,
     "07_layers": 2,
     "08_realism": 4,
     "09_explorer": 1,

@@ -49,7 +49,8 @@ class Heat:
         for kind, row, column, value in peaks:
             self.heat[0, row, column, partworld.PARTS.index(kind)] = value
 
-    def __call__(self, images, training):
+    def __call__(self, inputs, training):
+        (images,) = inputs
         return np.repeat(self.heat, len(images), 0)
 
 

@@ -20,6 +20,7 @@ from vizlib.statistics import QuiltedGaussian as QuiltedGaussian
 from vizlib.store import StatsStore as StatsStore
 from vizlib.store import collect as collect
 from vizlib.synthesis import chain as chain
+from vizlib.synthesis import deep_inversion as deep_inversion
 from vizlib.synthesis import maco as maco
 from vizlib.synthesis import olah as olah
 from vizlib.synthesis import recipe as recipe
