@@ -1,15 +1,17 @@
 """Collecting that is killed at any moment, or done twice at once, ends well."""
 
+import json
 import multiprocessing
 import signal
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from linear import Linear
 from test_collect import IMAGES, collected, contents
 
-from vizlib.store import StatsStore, collect, spool
+from vizlib.store import StatsStore, collect, files, spool
 
 LAYERS = ("near", "far")
 MOMENTS = 20
@@ -113,3 +115,26 @@ def test_two_processes_at_one_class_where_there_are_no_locks(tmp_path, processes
     assert [process.exitcode for process, _, _ in pairs] == [0, 0]
     whole = collected(tmp_path / "whole", Linear(), layers=LAYERS)
     assert collected(tmp_path / "stats", Linear(), layers=LAYERS) == whole
+
+
+def test_what_a_kill_left_of_the_networks_facts_is_removed(tmp_path):
+    part = tmp_path / "stats" / "network.json.0123.part"
+    part.parent.mkdir()
+    part.write_text("{")
+    collected(tmp_path / "stats", Linear(), layers=LAYERS)  # which looks at what is there
+
+
+def test_facts_of_a_network_that_come_too_late_are_compared(tmp_path, monkeypatch):
+    """Another process has written them meanwhile, and removed what this one was writing."""
+    ours, other = (files.network_facts(Linear()) | {"weights": weights} for weights in ("a", "b"))
+
+    @contextmanager
+    def overtaken(path):
+        path.write_text(json.dumps({"format": files.FORMAT} | ours))
+        yield path.with_name("network.json.0.part")
+        raise FileNotFoundError("removed")
+
+    monkeypatch.setattr(files, "written", overtaken)
+    files.write_network(tmp_path / "same", ours)
+    with pytest.raises(ValueError, match="expected the network that .* was collected with"):
+        files.write_network(tmp_path / "other", other)

@@ -25,7 +25,7 @@ import h5py
 import numpy as np
 
 from vizlib import statistics
-from vizlib._files import TEMPORARY, quoted, unquoted, written
+from vizlib._files import TEMPORARY, leftovers, quoted, unquoted, written
 from vizlib.images import Rows
 from vizlib.networks import Network
 from vizlib.store import hdf5
@@ -38,11 +38,22 @@ PIXELS, ACTIVATIONS, EXPONENTS, SHA256 = "pixels", "activations", "exponents", "
 
 
 def write_network(folder: Path, facts: dict) -> None:
-    """Say of which network a folder is, as `network_facts` does, unless it is said already."""
+    """Say of which network a folder is, as `network_facts` does, unless it is said already.
+
+    What crashes left of an attempt is removed, and so is another process's that comes too late.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / NETWORK).exists():
-        with written(folder / NETWORK) as part:
-            part.write_text(json.dumps({"format": FORMAT} | facts, indent=1), "utf-8")
+        try:
+            with written(folder / NETWORK) as part:
+                part.write_text(json.dumps({"format": FORMAT} | facts, indent=1), "utf-8")
+        except FileNotFoundError:
+            if not (folder / NETWORK).exists():
+                raise
+            check_network(folder, facts)
+    for path in leftovers(folder):
+        if path.name.startswith(NETWORK):
+            path.unlink(missing_ok=True)
 
 
 def network_facts(net: Network) -> dict:
