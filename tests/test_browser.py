@@ -218,7 +218,7 @@ def test_sliders_of_components(panel, capsys):
     page.get_by_role("tab", name="components").click()
     image = page.locator("figure > img[alt^='house at block2_conv2']")
     page.evaluate(FORGET)
-    panel.button("Mean").click()
+    panel.button("Middle").click()
     image.wait_for()
     panel.wait_for("^Done in")
     mean, begun = np.asarray(decoded(image.get_attribute("src")), "float32"), time.monotonic()
