@@ -52,7 +52,7 @@ def test_killed_at_random_moments(tmp_path, processes, memory):
         durations.append(told.recv())
         process.join()
     killed = set()
-    for i, moment in enumerate(np.random.default_rng().uniform(0, np.median(durations), MOMENTS)):
+    for i, moment in enumerate(np.random.default_rng().uniform(0, min(durations), MOMENTS)):
         path = tmp_path / f"{i}"
         process, _ = started(processes, path, memory)
         time.sleep(moment)
@@ -61,7 +61,7 @@ def test_killed_at_random_moments(tmp_path, processes, memory):
         if process.exitcode == -signal.SIGKILL:
             killed.add(i)
         assert collected(path, Linear(), layers=LAYERS) == whole, f"killed after {moment} s of {durations}"
-    assert len(killed) > MOMENTS / 4, durations  # the others were done before, on a machine with more time for them
+    assert len(killed) > MOMENTS / 2, durations
 
 
 def test_killed_over_and_over(tmp_path, processes):

@@ -112,16 +112,18 @@ class Explorer:
         if not shared:
             known = ", ".join(classes[:20]) or "none"
             raise ValueError(f"expected a source with classes of the network; received {self.source!r} with {known}.")
-        self._given, whole = net, net.image_size
+        whole = net.image_size
         sizes = [*(size for size in PREVIEWS if size < whole), whole]
         preview = PREVIEW in sizes and len(_at(net, PREVIEW).classes) == len(net.classes)
+        self._given = None  # so that no size is taken while they are offered
         self._offer_one("size", sizes, PREVIEW if preview else whole)
+        self._given = net
         self._resize(self.controls["size"].value)
         self._offer_one("class_name", shared, shared[0])
 
     def _resize(self, size):
         """Look at images of another size."""
-        if size is None or self._given is None:  # for the moment in which the network changes
+        if self._given is None:  # for the moment in which the network changes
             return
         self.net = _at(self._given, size)
         vars(self).pop("_jury", None)

@@ -137,7 +137,7 @@ def vital(
     there.
     """
     net, terms = store.network, [TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS)]
-    for layer in layers or net.last_of_resolutions(store.layers(class_name)[1:]):
+    for layer in layers or store.last_of_resolutions(class_name):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
         terms.append(Marginals(net.before_relu(layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
     canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.image_size)

@@ -1,6 +1,7 @@
 """The methods: each a composition of terms, handed to the one loop."""
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def suppress(
     which says what was suppressed and where. Raises ValueError for a class or layer that is not there.
     """
     net, score = store.network, SCORE * neuron_score(store.network, class_name)
-    layers = layers or list(net.last_of_resolutions(store.layers(class_name)[1:]))[-3:][:2]
+    layers = layers or list(store.last_of_resolutions(class_name)[-3:][:2])
     outliers = {layer: Outliers(net.before_relu(layer), _bank(store, class_name, layer)) for layer in layers}
     canvas, first = Cosine(net.image_size), steps // 4
     terms = [score, *priors(store.model(class_name, "image"), SMOOTH)]
@@ -211,7 +212,7 @@ def walk(
 
 def _bank(store, class_name, layer):
     rng, total = np.random.default_rng(0), store.n_images(class_name)
-    most = max(2, BANK_BYTES // store.activations(class_name, layer, [0]).nbytes)
+    most = max(2, BANK_BYTES // (4 * prod(store.shape(class_name, layer))))
     rows = np.sort(rng.choice(total, min(total, most), replace=False))
     return PatchBank(quantile=QUANTILE).fit(store.activations(class_name, layer, rows))
 
