@@ -162,14 +162,15 @@ class Analogies:
         allowed = np.stack([np.isin(self.images, own) for own in images])
         self._found = _Patches(upper.real(self.images)).nearest(values, allowed)
 
-    def below(self, real: np.ndarray, beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+    def below(self, real: np.ndarray | list[np.ndarray], beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
 
-        real: those of `images`, float (m, h, w, channels); ValueError for another shape. beside: the weight of what the
-        patches of neighbouring positions have there, that of its own being 1.
+        real: those of `images`, m of float (h, w, channels), as one array or many; ValueError for others. beside: the
+        weight of what the patches of neighbouring positions have there, that of its own being 1.
         """
-        if real.ndim != 4 or len(real) != len(self.images):
-            raise ValueError(f"expected activations ({len(self.images)}, h, w, channels); received {real.shape}.")
+        if len(real) != len(self.images) or real[0].ndim != 3:
+            received = (len(real), *real[0].shape)
+            raise ValueError(f"expected activations ({len(self.images)}, h, w, channels); received {received}.")
         values = np.stack([_put_together(found, real, 1, beside) for found in self._found])
         return values, [_shares(self.images, found[0]) for found in self._found]
 
@@ -259,9 +260,9 @@ def _mean_filter(length, side):
 def _put_together(found, sources, reach, beside=1.0):
     """The mean of the patches found (3, h, w) up to `reach` positions away, as (H, W, channels).
 
-    sources: (m, H, W, channels), H ≥ h and W ≥ w. beside: the weight of those that are not a position's own.
+    sources: m of (H, W, channels), H ≥ h and W ≥ w. beside: the weight of those that are not a position's own.
     """
-    (height, width), (fine_height, fine_width) = found.shape[1:], sources.shape[1:3]
+    (height, width), (fine_height, fine_width) = found.shape[1:], sources[0].shape[:2]
     rows, columns = np.mgrid[:fine_height, :fine_width]
     total, weights = 0, 0
     for down, right in _square(reach if beside else 0):
@@ -269,9 +270,20 @@ def _put_together(found, sources, reach, beside=1.0):
         source, below, aside = found[:, *at]
         below, aside = below * fine_height // height, aside * fine_width // width
         weight = 1.0 if down == right == 0 else beside
-        patch = sources[source, _within(rows + below, fine_height), _within(columns + aside, fine_width)]
+        patch = _taken(sources, source, _within(rows + below, fine_height), _within(columns + aside, fine_width))
         total, weights = total + weight * patch, weights + weight
     return total / weights
+
+
+def _taken(sources, which, rows, columns):
+    """Of sources, one array or many, what lies at these places: (h, w, channels)."""
+    if isinstance(sources, np.ndarray):
+        return sources[which, rows, columns]
+    taken = np.empty((*which.shape, sources[0].shape[-1]), sources[0].dtype)
+    for source in np.unique(which):
+        here = which == source
+        taken[here] = sources[source][rows[here], columns[here]]
+    return taken
 
 
 def _side(height):

@@ -60,7 +60,7 @@ def draw(
     deepest, *lower = by_place
     sampler = store.sampler(class_name, deepest)
     together = (*(lower if sampler == "QuiltedLayout" else by_place), *finer)  # which the network is asked for at once
-    models = {layer: store.model(class_name, layer, "Snapshots", together) for layer in (*lower, *finer)}
+    models = {layer: store.model(class_name, layer, "Snapshots", together) for layer in lower}
     above = store.model(class_name, deepest, sampler, together)
     values, found = above.draw(n, seed, temperature, places, among)
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
@@ -80,7 +80,7 @@ def draw(
     marginals = {}
     if finer:
         under = Analogies(above, values, [mixture.images for mixture in found])
-        real = {layer: models[layer].real(under.images) for layer in finer}
+        real = {layer: store.each(class_name, layer, under.images, together) for layer in finer}
         real[IMAGE] = store.real(class_name, IMAGE, under.images)
         grid = drawn[deepest].shape[1:3]
         marginals = {layer: of_regions(under.below(x, beside=0)[0], *grid) for layer, x in real.items()}

@@ -228,12 +228,19 @@ class StatsStore:
         if layer == IMAGE:
             with self._reading(class_name, IMAGE) as file:
                 return as_images(files.read_rows(file, files.PIXELS, rows))
+        return np.stack(self.each(class_name, layer, rows, together))
+
+    def each(
+        self, class_name: str, layer: str, rows: np.ndarray, together: tuple[str, ...] = ()
+    ) -> list[np.ndarray]:
+        """As `real`, but the activations of each image as they lie in memory, not to be written to.
+
+        Putting those of many images side by side takes longer than reading a patch of each.
+        """
         found = {row: self._memory[key] for row in rows.tolist() if (key := (class_name, layer, row)) in self._memory}
-        if not found:
-            return self._recalled(class_name, layer, rows, together)
         if lacking := [row for row in rows.tolist() if row not in found]:
             found |= zip(lacking, self._recalled(class_name, layer, np.array(lacking), together), strict=True)
-        return np.stack([found[row] for row in rows.tolist()])
+        return [found[row] for row in rows.tolist()]
 
     def _recalled(self, class_name, layer, rows, together):
         """The activations of images from disk, where they are kept, or else from the network; they are remembered."""
@@ -242,16 +249,15 @@ class StatsStore:
         if kept[layer]:
             with self._reading(class_name, layer) as file:
                 answers = files.read_rows(file, files.ACTIVATIONS, rows)
-            self._remember(class_name, layer, rows, answers.copy())
+            self._remember(class_name, layer, rows, answers)
             return answers
         self.check_network()
         net, images = self.network, self.real(class_name, IMAGE, rows)
         layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
-        names = {x: net.before_relu(x) for x in layers}
-        answers = np.empty((len(rows), *self.shape(class_name, layer)), "float32")
+        names, answers = {x: net.before_relu(x) for x in layers}, []
         # A few images at a time, whose answers are remembered as they are: each copy of so much would take its time.
         for part, found in net.batches(images, names.values(), min(FEW, net.batch_size)):
-            answers[part] = found[names[layer]]
+            answers.extend(found[names[layer]])
             for x, name in names.items():
                 self._remember(class_name, x, rows[part], found[name])
         return answers
