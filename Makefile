@@ -51,14 +51,16 @@ realism: .venv/ready  ## measure how realistic each method's images are
 	$(PY) scripts/realism.py
 
 SHARED ?= ../shared
+# Products in bfloat16, summed in float32, where the processor has them (AMX): in half the time.
+BF16 := TF_SET_ONEDNN_FPMATH_MODE=BF16
 
 photo-realism: photo-realism-128 photo-realism-224  ## the same on VGG16 and photographs in SHARED (../shared)
 
 photo-realism-128: .venv/ready
-	$(PY) scripts/realism.py --photographs $(SHARED)
+	$(BF16) $(PY) scripts/realism.py --photographs $(SHARED)
 
 photo-realism-224: .venv/ready
-	$(PY) scripts/realism.py --photographs $(SHARED) --size 224 --n 4 --classes beagle church garbage_truck golden_retriever golf_ball
+	$(BF16) $(PY) scripts/realism.py --photographs $(SHARED) --size 224 --n 4 --classes beagle church garbage_truck golden_retriever golf_ball parachute
 
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py
@@ -66,7 +68,7 @@ layers: .venv/ready  ## ask which layer is best for sampling and for reconstruct
 photo-layers: photo-layers-224  ## the same on VGG16 and photographs
 
 photo-layers-224: .venv/ready
-	$(PY) scripts/layers.py --photographs $(SHARED) --size 224 --classes beagle garbage_truck
+	$(BF16) $(PY) scripts/layers.py --photographs $(SHARED) --size 224 --classes beagle garbage_truck
 
 train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py

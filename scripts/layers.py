@@ -8,7 +8,7 @@ Called again, it goes on from where it was stopped; called twice, the two share 
 import numpy as np
 import pandas as pd
 from kept import Kept
-from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, headings, judged, options, table, write
+from worlds import DOCS, HELD_OUT, INVERTED, TRAINING, figure, judged, options, table, write
 
 import vizlib as viz
 from vizlib.realism import layers as sweeping
@@ -68,10 +68,10 @@ def main():
     rows = {layer: images[:: given.n] for layer, images in samples.items()}
     if world.public:
         rows["real"] = real[:: given.n]
-    viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
+    shown = figure(world, name, rows, "Samples drawn at each layer alone")
     write(
         name,
-        f"![Samples drawn at each layer alone]({name}.png)\n\n"
+        f"{shown}\n\n"
         f"{table(frame.rename(index={'real': 'real images'}), COLUMNS, intervals=False)}\n\n"
         f"{len(world.classes)} classes × {given.n} images, {given.steps} steps, `{world.sampler}`, "
         f"statistics of {world.training} images a class; means over classes. Written by `make {name}`; "

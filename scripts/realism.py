@@ -8,9 +8,7 @@ work, and the last one judges.
 import methods
 import numpy as np
 from kept import Kept
-from worlds import DOCS, README, TUNED_ON, headings, judged, options, table, write
-
-import vizlib as viz
+from worlds import DOCS, README, TUNED_ON, figure, judged, options, table, write
 
 COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "recognised, %": ("accuracy", 100, 0),
@@ -33,11 +31,8 @@ COLUMNS = {  # of the table: what is shown of each column, its scale and digits
     "middle": ("similarity_middle", 1, 2),
     "late layers alike": ("similarity_late", 1, 2),
 }
-SHORT = {  # in the README, of PartWorld and of photographs, at most six
-    True: ("accuracy", "whole", "stray_parts", "kid", "told_apart", "nearest"),
-    False: ("accuracy", "top5", "whole_to_part", "spread", "kid", "nearest"),
-}
-LEFT_OUT = "one layer", "noise", "class mean", "Simonyan 2013, pure"  # of the README
+SHORT = "accuracy", "top5", "whole_to_part", "spread", "kid", "nearest_tenth"  # of photographs, in the README
+HIDDEN = "noise", "inversion of real images", "real images"  # in figures of what is inverted from photographs
 
 
 def main():
@@ -56,9 +51,9 @@ def main():
     pictures = {method: np.concatenate([found[method] for found in made]) for method in asked}
     share = max(found["largest shares"].max() for found in made)
 
-    hidden = () if world.public else ("inversion of real images", "real images")
+    hidden = () if world.public else HIDDEN
     rows = {method: images[:: given.n] for method, images in pictures.items() if method not in hidden}
-    viz.plots.image_grid(rows, headings(world.classes)).savefig(DOCS / f"{name}.png")
+    shown = figure(world, name, rows, "One image of each class and method")
     real = pictures.pop("real images")
     frame = judged(world, pictures, real).rename(index={"real": "real images"})
     print(frame.to_string())
@@ -68,11 +63,10 @@ def main():
     facts += f"No sample has more than {100 * share:.0f} % of its patches from one image. "
     facts += "* Classes that settings were tried on. " * bool({*TUNED_ON} & {*world.classes})
     facts += f"Written by `make {name}`; more columns in [{name}.csv]"
-    figure = f"![One image of each class and method]({name}.png)"
-    write(name, f"{figure}\n\n{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
-    short = {title: column for title, column in COLUMNS.items() if column[0] in SHORT[world.public]}
-    frame = frame[[not method.startswith(LEFT_OUT) for method in frame.index]]
-    write(name, f"{table(frame, short)}\n\n{facts}(docs/{name}.csv).", README)
+    write(name, f"{shown}\n\n{table(frame, COLUMNS)}\n\n{facts}({name}.csv).", DOCS / "realism.md")
+    if not world.public:
+        short = {title: column for title, column in COLUMNS.items() if column[0] in SHORT}
+        write(name, f"{table(frame.drop(index='noise'), short)}\n\n{facts}(docs/{name}.csv).", README)
 
 
 if __name__ == "__main__":

@@ -89,9 +89,16 @@ def judged(world, methods, real):
     return compare(methods, real, labels, judges, training)
 
 
-def headings(classes):
-    """Of the columns of a figure: those of the photographs that settings were tried on have an asterisk."""
-    return [name.replace("_", "\n") + "*" * (name in TUNED_ON) for name in classes]
+def figure(world, name, rows, caption):
+    """Write rows of one image of each class to docs/, and return the Markdown that shows them.
+
+    Classes of photographs that settings were tried on have an asterisk. What looks like photographs is a tenth as large
+    in JPEG.
+    """
+    grid = viz.plots.image_grid(rows, [name.replace("_", "\n") + "*" * (name in TUNED_ON) for name in world.classes])
+    path = DOCS / f"{name}.{'png' if world.public else 'jpg'}"
+    grid.savefig(path, dpi=max(grid.dpi, world.net.image_size))
+    return f"![{caption}]({path.name})"
 
 
 def write(name, text, path):

@@ -1,10 +1,14 @@
 """The experiments' images: which photograph is for what; and their tables."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT
+from PIL import Image
 
+import vizlib as viz
 from vizlib.images import save_image
 
 
@@ -46,4 +50,17 @@ def test_a_table_of_means_and_intervals(worlds, tmp_path):
     assert page.read_text() == "a\n<!-- x: written by `make x` -->\nnew\n<!-- /x -->\nb\n"
     with pytest.raises(SystemExit, match="expected the marks"):
         worlds.write("y", "new", page)
-    assert worlds.headings(["french_horn", "golf_ball"]) == ["french\nhorn*", "golf\nball"]
+
+
+@pytest.mark.parametrize(("public", "kind"), [(True, "png"), (False, "jpg")])
+def test_a_figure_says_on_which_classes_settings_were_tried(worlds, tmp_path, monkeypatch, public, kind):
+    headings, image_grid = [], viz.plots.image_grid
+    monkeypatch.setattr(worlds, "DOCS", tmp_path)
+    monkeypatch.setattr(viz.plots, "image_grid", lambda *of: headings.extend(of[1]) or image_grid(*of))
+    net = SimpleNamespace(image_size=96)
+    world = SimpleNamespace(classes=["french_horn", "golf_ball"], public=public, net=net)
+    shown = worlds.figure(world, "x", {"samples": np.zeros((2, 96, 96, 3), "float32")}, "what it shows")
+    assert shown == f"![what it shows](x.{kind})"
+    assert headings == ["french\nhorn*", "golf\nball"]
+    with Image.open(tmp_path / f"x.{kind}") as picture:
+        assert picture.width > 2 * 96
