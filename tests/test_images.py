@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from vizlib.images import as_images, load_images, save_image, to_uint8
 from vizlib.images import files as images
@@ -103,6 +103,168 @@ def test_every_colour_mode_becomes_rgb(folder, name, picture, expected):
     np.testing.assert_array_equal(only(folder, size=10), np.broadcast_to(expected, (10, 10, 3)))
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "expected", "assumed"),
+    [
+        ("12 bits.tiff", np.full((9, 9), 2048, np.uint16), 128, "16 bits that hold no more than 12 were taken for 12"),
+        ("8 bits.tiff", np.full((9, 9), 77, np.uint16), 77, "16 bits that hold no more than 8 were taken for 8"),
+        ("16 bits.tiff", np.full((9, 9), 4096, np.uint16), 16, None),
+        ("floats.tiff", np.full((9, 9), 0.5, np.float32), 128, None),
+        ("wide floats.tiff", np.eye(8, dtype=np.float32) * 500 - 100, None, "its lowest value was taken for black"),
+        ("32 bits.tiff", np.eye(8, dtype=np.int32) * 100_000, None, "its lowest value was taken for black"),
+    ],
+    ids=lambda x: x if isinstance(x, str) and "." in x else "",
+)
+def test_deep_pictures_are_shown_and_what_was_assumed_is_told(folder, recwarn, name, values, expected, assumed):
+    put(folder, name, values)
+    shown = only(folder, size=len(values))
+    target = np.full(values.shape, expected) if expected else np.eye(len(values)) * 255
+    np.testing.assert_array_equal(shown, np.repeat(target[..., None], 3, 2))
+    messages = [str(warning.message) for warning in recwarn]
+    assert messages == [] if assumed is None else assumed in messages[0] and messages[0].startswith("1 of 1 images of")
+
+
+def test_assumptions_are_told_once_for_all_files(folder):
+    for i in range(5):
+        put(folder, f"{i}.tiff", np.full((9, 9), 1000 + i, np.uint16))
+    with pytest.warns(UserWarning) as caught:
+        load_images(folder, "thing")
+    assert [str(w.message)[:22] for w in caught] == ["5 of 5 images of 'thing"[:22]]
+
+
+def test_colours_of_12_bits_that_pillow_would_lose_are_refused(folder):
+    """A TIFF of 16 bits a colour: its header, three directories of tags, and 2 x 2 pixels."""
+    pixels = np.full((2, 2, 3), 1000, "<u2").tobytes()
+    tags = [(256, 3, 1, 2), (257, 3, 1, 2), (258, 3, 3, 8), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 14),
+            (277, 3, 1, 3), (278, 3, 1, 2), (279, 4, 1, len(pixels))]
+    header = struct.pack("<2sHI3H", b"II", 42, 14 + len(pixels), 16, 16, 16) + pixels
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    (folder / "thing" / "deep.tiff").write_bytes(header + directory)
+    with pytest.warns(UserWarning, match="deep.tiff.*colours of 12"), pytest.raises(ValueError, match="none readable"):
+        load_images(folder, "thing")
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_cmyk_of_every_writer(folder, adobe):
+    """Adobe writes its numbers inverted, and a marker that says so; others write them as they are, without one."""
+    path = put(folder, "a.jpg", solid((0, 255, 255, 0), mode="CMYK"), quality=95)
+    if not adobe:
+        solid((255, 0, 0, 255), mode="CMYK").save(path, quality=95)  # inverted, as Pillow inverts in writing
+        content = path.read_bytes()
+        start = content.index(b"\xff\xee")
+        path.write_bytes(content[:start] + content[start + 16 :])
+        with Image.open(path) as image:
+            assert image.mode == "CMYK" and "adobe" not in image.info
+    np.testing.assert_allclose(only(folder)[32, 32], RED, atol=4)
+
+
+@pytest.mark.parametrize(("name", "options"), [("a.avif", {"quality": 100}), ("a.jp2", {"irreversible": False})])
+def test_newer_formats(folder, name, options):
+    if not features.check({"avif": "avif", "jp2": "jpg_2000"}[name[2:]]):
+        pytest.skip("this Pillow was built without it")
+    put(folder, name, solid((200, 100, 50), (32, 32)), **options)
+    np.testing.assert_allclose(only(folder)[0, 0], (200, 100, 50), atol=3)
+
+
+def test_of_a_picture_with_a_gain_map_the_picture_is_taken(folder):
+    """Ultra HDR: a JPEG, and behind it a second one of how much brighter each place may be shown."""
+    put(folder, "a.jpg", solid((200, 100, 50), (32, 32)), format="MPO", save_all=True,
+        append_images=[solid(RED, (8, 8))], quality=95)
+    np.testing.assert_allclose(only(folder)[32, 32], (200, 100, 50), atol=4)
+
+
+def test_damaged_metadata_around_a_sound_picture(folder):
+    damaged = b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 40
+    path = put(folder, "a.jpg", solid((200, 100, 50), (32, 32)), exif=damaged, quality=95)
+    with pytest.warns(UserWarning) as caught:
+        np.testing.assert_allclose(only(folder)[32, 32], (200, 100, 50), atol=4)
+    assert path.exists() and caught
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        ("a.jxl", b"\xff\n\xfa\x1f", "JPEG XL"),
+        ("a.psd", b"8BPS\0\x01", "Photoshop"),
+        ("a.dcm", bytes(128) + b"DICM", "DICOM"),
+        ("a.npy", b"\x93NUMPY\x01\0", "NumPy"),
+        ("a.pdf", b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_other_formats_are_named(folder, name, content, kind):
+    (folder / "thing" / name).write_bytes(content)
+    with pytest.warns(UserWarning, match=f"received {kind}, to be converted first"), \
+            pytest.raises(ValueError, match="received 1 files, none readable"):
+        load_images(folder, "thing")
+
+
+def test_padding_keeps_the_whole_picture_with_its_mean_colour_around(folder):
+    picture = np.zeros((4, 8, 3), np.uint8)
+    picture[:, :4], picture[:, 4:] = RED, BLUE
+    put(folder, "a.png", picture)
+    shown = only(folder, size=8, fit="pad")
+    np.testing.assert_array_equal(shown[2:6], picture)
+    np.testing.assert_array_equal(shown[[0, 1, 6, 7]], np.broadcast_to((128, 0, 128), (4, 8, 3)))
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_images_that_are_not_square(folder, fit):
+    picture = np.zeros((12, 8, 3), np.uint8)
+    picture[:4], picture[4:8], picture[8:] = RED, GREEN, BLUE
+    put(folder, "a.png", picture)
+    shown = only(folder, size=(4, 8), fit=fit)
+    assert shown.shape == (4, 8, 3)
+    if fit == "crop":
+        np.testing.assert_array_equal(shown, picture[4:8])
+    else:
+        np.testing.assert_allclose(shown[:, [0, 7]], 85, atol=8)
+        assert shown[0, 4].argmax() == 0 and shown[3, 4].argmax() == 2
+
+
+def test_as_bytes_they_are_the_same_in_a_quarter_of_the_memory(folder):
+    put(folder, "a.png", np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    for source, name in ((folder, "thing"), ("partworld", "face")):
+        pixels, images = (load_images(source, name, 1, size=8, dtype=dtype) for dtype in ("uint8", "float32"))
+        assert pixels.dtype == np.uint8 and images.dtype == np.float32
+        np.testing.assert_array_equal(as_images(pixels), images)
+
+
+def test_a_bar_is_shown_where_reading_takes_long(folder, monkeypatch, capsys):
+    greys(folder, range(5))
+    load_images(folder, "thing")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("vizlib.images.loading.PATIENCE", 0)
+    load_images(folder, "thing")
+    assert "thing: 100%" in capsys.readouterr().err
+    load_images(folder, "thing", progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_reading_goes_on_until_there_are_enough(folder, monkeypatch):
+    """Of many files side by side no more are read than are still wanted, and the choice is as if read one by one."""
+    monkeypatch.setattr("vizlib.images.loading.AHEAD", 3)
+    greys(folder, range(9))
+    whole = to_uint8(load_images(folder, "thing", n=9, seed=1))[:, 0, 0, 0]
+    for value in whole[:2]:
+        (folder / "thing" / f"{value:03}.png").write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="skipped"):
+        found = to_uint8(load_images(folder, "thing", n=5, seed=1))[:, 0, 0, 0]
+    np.testing.assert_array_equal(found, whole[2:7])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"fit": "squash"}, "expected fit to be 'crop' or 'pad'; received 'squash'"),
+     ({"dtype": "float64"}, "expected dtype to be 'float32' or 'uint8'; received 'float64'"),
+     ({"size": (4, 0)}, r"expected size to be pixels, at least 1, or a height and a width; received \(4, 0\)"),
+     ({"size": (4, 4, 3)}, "a height and a width; received")],
+)
+def test_wrong_settings_are_told_before_anything_is_read(folder, wrong, message):
+    with pytest.raises(ValueError, match=message):
+        load_images(folder / "nowhere", "thing", **wrong)
+
+
 def test_a_transparent_palette_entry_shows_white(folder):
     picture = solid(RED).quantize(2)
     put(folder, "a.png", picture, transparency=picture.getpixel((0, 0)))
@@ -159,7 +321,7 @@ BAD = {
     "cut.webp": lambda path, folder: truncate(noisy(folder, path.name)),
     "header only.png": lambda path, folder: truncate(noisy(folder, path.name), keep=0.005),
     "other format.ppm": lambda path, folder: put(folder, path.name, solid(RED)),
-    "float.tiff": lambda path, folder: put(folder, path.name, np.ones((5, 5), np.float32)),
+    "not a number.tiff": lambda path, folder: put(folder, path.name, np.full((5, 5), np.nan, np.float32)),
     "51 megapixels.png": lambda path, folder: declare(path, 51_000, 1_000),
     "bomb.png": lambda path, folder: declare(path, 60_000, 60_000),
     "nowhere.png": lambda path, folder: path.symlink_to("absent"),

@@ -1,88 +1,88 @@
-"""Images of a class: drawn scenes of PartWorld, or folders of image files."""
+"""Folders of pictures as people have them: which files are of which class."""
 
-import os
 import warnings
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
+from vizlib.images.imagenet import SYNSETS
+from vizlib.images.labels import ENDINGS, labelled
 
-from vizlib import partworld
-from vizlib._arrays import as_images, to_uint8
-from vizlib.images.files import read_image, resized
+SPLITS = "train", "training", "val", "valid", "validation", "test", "testing"  # the first that is there is taken
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".heic", ""}
 
 
-def load_images(
-    source: str | os.PathLike, class_name: str, n: int | None = None, seed: int = 0, size: int = 64
-) -> np.ndarray:
-    """Images of one class: float32 RGB in [0, 1], (n, size, size, 3).
+def classes_in(source: Path) -> dict[str, Path | list[Path]]:
+    """{class: its folder, or its files}, as `files_of` takes them, in alphabetical order.
 
-    source: "partworld" for drawn scenes, or the path of a folder of class folders (a folder of that very
-    name is "./partworld"). From a folder, n=None takes all files in the order of their names; a number takes
-    a random choice that the seed decides and of which a smaller n is the beginning. Of PartWorld, n=None
-    draws 100 scenes.
+    source: a folder of class folders, whose pictures may lie one folder deeper; one that holds nothing but such a
+    folder, or `train`, `val` and `test`, of which the first is taken; a folder of pictures, which is one class, or has
+    a table of labels beside or above it, see `labelled`. Folders named after synsets of ImageNet have the names of its
+    classes. Hidden files are passed over.
 
-    A picture is turned upright (EXIF), cropped to the square in its middle and resized with Pillow's Lanczos
-    filter, which averages over the pixels that it drops. Of an animation the first frame is taken;
-    transparent pixels show white; colour profiles are not applied.
-
-    A file that cannot be read whole, that has over 50 megapixels or 100 MB, or that is no JPEG, PNG, BMP,
-    GIF, WebP or TIFF is skipped with a warning that names it, and another is taken in its place. Hidden files
-    are passed over. Fewer than n in the end is a warning, none at all a ValueError. An unknown class is a
-    ValueError that lists the classes, a missing folder a FileNotFoundError.
+    Raises FileNotFoundError for no folder, ValueError where there is neither a folder nor a picture.
     """
-    if n is not None and n < 1:
-        raise ValueError(f"expected n of at least 1, or None; received {n!r}.")
-    if size < 1:
-        raise ValueError(f"expected a size of at least 1 pixel; received {size!r}.")
-    if source == "partworld":
-        return _drawn(class_name, 100 if n is None else n, seed, size)
-
-    files = _files(Path(source), class_name)
-    if n is not None:
-        files = [files[i] for i in np.random.default_rng(seed).permutation(len(files))]
-    pictures = []
-    for file in files:
-        try:
-            pictures.append(read_image(file, size))
-        except Exception as error:  # on a damaged file Pillow's decoders raise nearly anything
-            warnings.warn(f"skipped {str(file)!r}: {type(error).__name__}: {error}", stacklevel=2)
-        if len(pictures) == n:
-            break
-    if not pictures:
-        folder = str(Path(source, class_name))
-        raise ValueError(f"expected images in {folder!r}; received {len(files)} files, none readable.")
-    if n is not None and len(pictures) < n:
-        warnings.warn(f"expected {n} images of {class_name!r}; received {len(pictures)}.", stacklevel=2)
-    return as_images(np.stack(pictures))
-
-
-def class_names(source: str | os.PathLike) -> list[str]:
-    """The classes of a source, as `load_images` takes it: names, of a folder in alphabetical order.
-
-    A missing folder is a FileNotFoundError.
-    """
-    if source == "partworld":
-        return list(partworld.CLASSES)
-    if not Path(source).is_dir():
-        raise FileNotFoundError(f"expected \"partworld\" or a folder of classes; received {str(source)!r}.")
-    return sorted(folder.name for folder in _visible(Path(source)) if folder.is_dir())
+    if not source.is_dir():
+        wanted = 'expected "partworld", "imagenette" or a folder of pictures'
+        raise FileNotFoundError(f"{wanted}; received {str(source)!r}.")
+    folder, above = source, [source]
+    while (inner := _inner(folder)) is not None:
+        folder = inner
+        above.append(folder)
+    if folders := _folders(folder):
+        named = {_class_name(own.name): own for own in folders}
+        return dict(sorted(named.items())) if len(named) == len(folders) else {own.name: own for own in folders}
+    files = _pictures(folder)
+    tables = [file for place in above for file in _files(place) if file.suffix.lower() in ENDINGS]
+    if not files:
+        seen = f"{len(_files(folder))} other files" if _files(folder) else "an empty folder"
+        raise ValueError(f"expected folders of classes, or pictures, in {str(folder)!r}; received {seen}.")
+    if not tables:
+        return {_class_name(folder.resolve().name): files}
+    if len(tables) > 1:  # of train.csv and test.csv that of the folder
+        tables = [table for table in tables if table.stem.lower() in (folder.name.lower(), "labels")] or tables
+    if len(tables) > 1:
+        received = ", ".join(table.name for table in tables)
+        raise ValueError(f"expected one table of labels for the pictures in {str(folder)!r}; received {received}.")
+    classes, lacking = labelled(tables[0], files)
+    if rest := len(files) - sum(map(len, classes.values())):
+        warnings.warn(f"passed over {rest} of {len(files)} pictures, not named in {tables[0].name}.", stacklevel=4)
+    if lacking:
+        warnings.warn(f"passed over {lacking} rows of {tables[0].name}, which name no picture.", stacklevel=4)
+    return classes
 
 
-def _drawn(class_name, n, seed, size):
-    scenes = partworld.draw(class_name, n, seed)
-    if scenes.shape[1] == size:
-        return scenes
-    return as_images(np.stack([resized(Image.fromarray(scene), size) for scene in to_uint8(scenes)]))
+def files_of(own: Path | list[Path]) -> list[Path]:
+    """The files of a class of `classes_in`, in the order of their names."""
+    if isinstance(own, list):
+        return own
+    inner = _folders(own)
+    return _files(own) or (_files(inner[0]) if len(inner) == 1 else [])
 
 
-def _files(source, class_name):
-    classes = class_names(source)
-    if class_name not in classes:
-        known = ", ".join(classes) or "none"
-        raise ValueError(f"expected a class of {str(source)!r} ({known}); received {class_name!r}.")
-    return sorted(file for file in _visible(source / class_name) if not file.is_dir())
+def _inner(folder):
+    """The folder to look into instead, if there is one."""
+    folders = {own.name.lower(): own for own in _folders(folder)}
+    if folders and folders.keys() <= {*SPLITS}:
+        return next(folders[name] for name in SPLITS if name in folders)
+    if len(folders) == 1 and not _pictures(folder):
+        (inner,) = folders.values()
+        if _folders(inner) and not _pictures(inner):
+            return inner
+    return None
 
 
-def _visible(folder):
-    return [path for path in folder.iterdir() if not path.name.startswith(".")]
+def _class_name(name):
+    """That of ImageNet for the name of a synset, unless two classes share it."""
+    known = SYNSETS.get(name, name)
+    return known if list(SYNSETS.values()).count(known) < 2 else name
+
+
+def _folders(folder):
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _pictures(folder):
+    return [file for file in _files(folder) if file.suffix.lower() in PICTURES]
+
+
+def _files(folder):
+    return sorted(path for path in folder.iterdir() if not path.is_dir() and not path.name.startswith("."))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import keras
 
+from vizlib.images import SYNSETS
 from vizlib.networks.archive import check_archive
 from vizlib.networks.network import Network, vgg_preprocess
 from vizlib.partworld import CLASSES
 from vizlib.partworld.embedded import embedded_file
 
 MAX_NAMES = 2**20  # bytes of class names; those of ImageNet have 20,000
-IMAGENET = Path(__file__).with_name("imagenet_classes.txt")
 
 
 def load_network(
@@ -46,7 +46,7 @@ def load_network(
 
 def imagenet_classes() -> list[str]:
     """The names of ImageNet's 1,000 classes, in the order of the scores of all models of keras.applications."""
-    return [line.split()[1] for line in IMAGENET.read_text("utf-8").splitlines()]
+    return list(SYNSETS.values())
 
 
 def _read_model(path):

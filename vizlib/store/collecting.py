@@ -73,7 +73,7 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
     net = store.network
     if client is None:
         for class_name in tqdm(class_names, "classes", unit="class", disable=not progress):
-            images = load_images(source, class_name, n, size=net.image_size)
+            images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=progress)
             collect_class(store, images, class_name, layers, keep_activations, progress=progress)
         return
     from dask.distributed import as_completed
@@ -91,7 +91,7 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
 
 def _collect_on_worker(network, settings, class_name, path, source, layers, keep_activations, n):
     net = Network(_loaded(network), **settings)
-    images = load_images(source, class_name, n, size=net.image_size)
+    images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=False)
     collect_class(StatsStore(path, net), images, class_name, layers, keep_activations, progress=False)
 
 
