@@ -17,7 +17,7 @@ import numpy as np
 
 import vizlib as viz
 from benchmarks.stepping import Channel
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
 

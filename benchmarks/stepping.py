@@ -16,7 +16,7 @@ from keras import ops
 
 import vizlib as viz
 from vizlib.backend import compiled, value_and_gradient
-from vizlib.networks.network import SCORES, vgg_preprocess
+from vizlib.networks import SCORES, vgg_preprocess
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
 from vizlib.synthesis.terms import ClassScore, LayerTerm

@@ -13,8 +13,7 @@ import h5py
 import keras
 from keras import layers
 
-from vizlib.networks.loaders import imagenet_classes
-from vizlib.networks.network import Network, vgg_preprocess
+from vizlib.networks import Network, imagenet_classes, vgg_preprocess
 
 LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3", "block5_conv3")  # the last of each block
 JUDGED = tuple(f"_blocks-{i}-_bn1_relu" for i in range(16))  # the judge's blocks, within their bottlenecks

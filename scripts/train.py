@@ -18,7 +18,7 @@ from train_data import BATCH, Batches, class_target, part_target, world
 from train_models import WIDTHS, classifier, focal_loss, folded, part_finder, vgg16
 
 from vizlib import partworld
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 from vizlib.partworld.embedded import DATA
 from vizlib.realism import find_parts, matches
 

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from vizlib.backend import value_and_gradient
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 from vizlib.partworld import CLASSES, PARTS
 from vizlib.partworld.drawing import SIDE
 

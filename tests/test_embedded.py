@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vizlib import partworld
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 from vizlib.partworld import embedded
 from vizlib.partworld.embedded import DATA, embedded_file
 from vizlib.realism import find_parts, load_judge, matches

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 import vizlib as viz
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 from vizlib.networks.summary import receptive_fields
 
 IMAGES = np.random.default_rng(0).random((2, 64, 64, 3)).astype("float32")

@@ -17,8 +17,7 @@ from keras import layers
 
 import vizlib as viz
 from vizlib.images import SYNSETS
-from vizlib.networks.loaders import imagenet_classes
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import imagenet_classes, vgg_preprocess
 
 
 def rewritten(path, config=None, weights=None, **options):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vizlib as viz
-from vizlib.networks.network import vgg_preprocess
+from vizlib.networks import vgg_preprocess
 
 
 @pytest.fixture

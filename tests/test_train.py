@@ -70,7 +70,7 @@ def test_robust_training_moves_images_up_the_loss_but_not_out_of_the_ball():
 def test_the_folded_network_answers_what_the_trained_one_does():
     from train_models import folded, vgg16
 
-    from vizlib.networks.network import vgg_preprocess
+    from vizlib.networks import vgg_preprocess
 
     rng = np.random.default_rng(0)
     trained = vgg16(True)

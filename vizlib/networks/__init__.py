@@ -1,7 +1,8 @@
 """Networks: a Keras model as named layers, where models come from, and how files of anyone are read."""
 
+from vizlib.networks.applications import vgg_preprocess
 from vizlib.networks.convert import convert_vgg16
 from vizlib.networks.loaders import imagenet_classes, load_network
-from vizlib.networks.network import SCORES, Network, vgg_preprocess
+from vizlib.networks.network import SCORES, Network
 
 __all__ = ["SCORES", "Network", "convert_vgg16", "imagenet_classes", "load_network", "vgg_preprocess"]

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import keras
 
 from vizlib.images import SYNSETS
+from vizlib.networks.applications import APPLICATIONS, imagenet_model, preprocessing_of, vgg_preprocess
 from vizlib.networks.archive import check_archive
-from vizlib.networks.network import Network, vgg_preprocess
+from vizlib.networks.network import Network
 from vizlib.partworld import CLASSES
 from vizlib.partworld.embedded import embedded_file
 
@@ -24,11 +26,11 @@ def load_network(
 ) -> Network:
     """Open a network for visualisation.
 
-    source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16", VGG16 of Simonyan &
-        Zisserman 2015 with ImageNet weights through keras.applications; a functional or sequential Keras model; or the
-        path of a `.keras` file (checked, then read in Keras's safe mode).
-    preprocess, classes, size, dtype: as in `Network`; "mini" and "vgg16" bring their own preprocessing and classes. The
-        classes of NAME.keras may stand in NAME.txt beside it, one in a line.
+    source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16" (Simonyan & Zisserman
+        2015), "resnet50" or another name of keras.applications in lower case, with ImageNet weights; a functional or
+        sequential Keras model; or the path of a `.keras` file (checked, then read in Keras's safe mode).
+    preprocess, classes, size, dtype: as in `Network`; networks with a name bring their own preprocessing and classes.
+        The classes of NAME.keras may stand in NAME.txt beside it, one in a line.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong.
@@ -36,8 +38,9 @@ def load_network(
     if isinstance(source, str) and source == "mini":
         model = keras.models.load_model(embedded_file("mini.keras"), compile=False)
         return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype)
-    if isinstance(source, str) and source == "vgg16":
-        return Network(_imagenet_vgg16(), preprocess or vgg_preprocess, classes or imagenet_classes(), size, dtype)
+    if isinstance(source, str) and source in APPLICATIONS:
+        preprocess = preprocess or preprocessing_of(source)
+        return Network(imagenet_model(source), preprocess, classes or imagenet_classes(), size, dtype)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         source, classes = _read_model(path), classes or _read_classes(path.with_suffix(".txt"))
@@ -53,7 +56,9 @@ def _read_model(path):
     if path.is_dir():
         raise ValueError(f"expected a .keras file; received the folder {path}.")
     if not path.is_file():
-        raise FileNotFoundError(f"expected 'mini', 'vgg16', a Keras model or a .keras file; found no file {path}.")
+        close = "".join(f" Is it {name!r}?" for name in get_close_matches(str(path).lower(), APPLICATIONS, 1))
+        wanted = "expected 'mini', 'vgg16' or another name of keras.applications, a Keras model or a .keras file"
+        raise FileNotFoundError(f"{wanted}; found no file {path}.{close}")
     if path.suffix != ".keras":
         raise ValueError(
             f"expected a file that ends in .keras; received {path.name}. Keras writes one from a model it has open: "
@@ -75,15 +80,3 @@ def _read_classes(path):
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise ValueError(f"expected class names in UTF-8, one in a line; received {path}: {error}.") from error
-
-
-def _imagenet_vgg16():
-    try:
-        return keras.applications.VGG16(weights="imagenet")
-    except Exception as error:
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
-        raise FileNotFoundError(
-            "expected the ImageNet weights of VGG16, which Keras downloads on first use. Without internet, copy "
-            f"vgg16_weights_tf_dim_ordering_tf_kernels.h5 into {folder} by hand, or use load_network('mini'), which "
-            f"is embedded; received: {error}"
-        ) from error

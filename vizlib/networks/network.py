@@ -20,11 +20,6 @@ TRAINED = 12  # bytes of memory for each of them, with gradients
 FEW = 8  # images that `activations` shows at a time: one takes 12 ms, as 8 do; 64 at a time, a sixth faster, 90 ms
 
 
-def vgg_preprocess(images: np.ndarray | keras.KerasTensor) -> keras.KerasTensor:
-    """RGB in [0, 1] to what VGG16 was trained on: BGR in [0, 255] minus the mean colour of ImageNet."""
-    return ops.flip(images, axis=-1) * 255 - ops.array([103.939, 116.779, 123.68], dtype="float32")
-
-
 class Network:
     """A functional or sequential Keras image model as named layers of activations.
 
