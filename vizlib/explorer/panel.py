@@ -361,11 +361,11 @@ def _at(net, size):
     """A network for images of another size; without class scores where it has none there."""
     if size == net.image_size:
         return net
-    small = Network(net.model, net.preprocess, net.classes, size, net.dtype)
+    small = Network(net.model, net.preprocess, net.classes, size, net.dtype, net.output)
     try:
         small.features((SCORES,))
     except ValueError:
-        return Network(net.model, net.preprocess, (), size, net.dtype)
+        return Network(net.model, net.preprocess, (), size, net.dtype, net.output)
     return small
 
 

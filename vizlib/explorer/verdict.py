@@ -4,7 +4,6 @@ from os import PathLike
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
 from vizlib.networks import Network
 from vizlib.realism import ClassJudge, nearest_images
@@ -45,7 +44,8 @@ class Jury:
     def _recognised(self, images, class_name):
         if not self.network.classes or images.shape[1] != self.network.image_size:
             return ""
-        probabilities, wanted = softmax(self.network.scores(images), axis=1), self.network.class_index(class_name)
-        seen = int(np.sum(probabilities.argmax(axis=1) == wanted))
+        probabilities = np.exp(self.network.log_probabilities(self.network.scores(images)))
+        wanted = probabilities[:, self.network.class_index(class_name)]
+        seen = int(np.sum(wanted > 0.5 if self.network.is_sigmoid else wanted == probabilities.max(axis=1)))
         whose = "a judge" if self.impartial else "this network"
-        return f"{whose} sees {class_name} in {seen} of {len(images)} ({probabilities[:, wanted].mean():.0%})"
+        return f"{whose} sees {class_name} in {seen} of {len(images)} ({wanted.mean():.0%})"

@@ -25,13 +25,13 @@ class Graph:
     model: a functional or sequential Keras model with one input. x: what takes the place of its input. relu: a function
     that takes the place of every ReLU; None leaves them. A ReLU that ends at a maximum, as ReLU6 does, still ends
     there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay. policy: the
-    Keras dtype policy to compute in, in place of the layers' own.
+    Keras dtype policy to compute in, in place of the layers' own. output: which of the model's outputs the scores are.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
     "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer.
     `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `scores`: what
-    the first output is before its activation function. `origin`: {NAME: the model's own layer}. `ceiling`: {NAME: where
-    its ReLU ends, inf if nowhere} of the layers that end in one.
+    the output is before its activation function; `head`: the name of that, "linear" if there is none. `origin`: {NAME:
+    the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Graph:
         x: keras.KerasTensor,
         relu: Callable | None = None,
         policy: keras.DTypePolicy | None = None,
+        output: int = 0,
     ) -> None:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
@@ -47,8 +48,8 @@ class Graph:
         self._replaced, self._hidden = [], {}
         own = model.inputs[0].shape
         self._fits = all(a in (None, b) for a, b in zip(own, x.shape, strict=True))
-        output = self._run(model, [x], "")[0]
-        self.scores = self._before.get(id(output), output)
+        output = self._run(model, [x], "")[output]
+        self.scores, self.head = self._before.get(id(output), (output, "linear"))
 
     def _run(self, model, inputs, prefix):
         """Do all a model does with these inputs, None for such as there are not; its outputs."""
@@ -78,7 +79,8 @@ class Graph:
                 raise
             return nothing  # such as a Dense layer after images of another size; asking for it is the error
         outputs = tree.flatten(after)
-        self._before[id(outputs[0])] = before
+        _, activation = self._parts[id(operation)]
+        self._before[id(outputs[0])] = before, function_name(activation) if activation else "linear"
         if isinstance(operation, keras.Layer):
             self.tensors |= {name: outputs[0], name + PRE: before if len(outputs) == 1 else outputs[0]}
             ceiling = relu_ceiling(vars(operation).get("activation", operation))

@@ -23,28 +23,29 @@ def load_network(
     classes: Sequence[str] | None = None,
     size: int | None = None,
     dtype: str = "float32",
+    output: str | None = None,
 ) -> Network:
     """Open a network for visualisation.
 
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16" (Simonyan & Zisserman
         2015), "resnet50" or another name of keras.applications in lower case, with ImageNet weights; a functional or
         sequential Keras model; or the path of a `.keras` file (checked, then read in Keras's safe mode).
-    preprocess, classes, size, dtype: as in `Network`; networks with a name bring their own preprocessing and classes.
-        The classes of NAME.keras may stand in NAME.txt beside it, one in a line.
+    preprocess, classes, size, dtype, output: as in `Network`; networks with a name bring their own preprocessing and
+        classes. The classes of NAME.keras may stand in NAME.txt beside it, one in a line.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong.
     """
     if isinstance(source, str) and source == "mini":
         model = keras.models.load_model(embedded_file("mini.keras"), compile=False)
-        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype)
+        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype, output)
     if isinstance(source, str) and source in APPLICATIONS:
         preprocess = preprocess or preprocessing_of(source)
-        return Network(imagenet_model(source), preprocess, classes or imagenet_classes(), size, dtype)
+        return Network(imagenet_model(source), preprocess, classes or imagenet_classes(), size, dtype, output)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         source, classes = _read_model(path), classes or _read_classes(path.with_suffix(".txt"))
-    return Network(source, preprocess, classes or (), size, dtype)
+    return Network(source, preprocess, classes or (), size, dtype, output)
 
 
 def imagenet_classes() -> list[str]:

@@ -8,6 +8,7 @@ from math import inf, prod
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import log_expit, log_softmax
 
 from vizlib.backend import BACKEND, compiled
 from vizlib.images import Rows, as_images
@@ -25,10 +26,12 @@ class Network:
 
     model: one input of square RGB images (n, h, w, 3). preprocess: from RGB images in [0, 1] to the model's input,
     written in `keras.ops` so that gradients pass; None if the model takes RGB in [0, 1]. classes: names in the order of
-    the model's first output. size: pixels of a side, for models that leave it open (224 if not given) or for the
+    the scores; of one unit two names, for a head that tells two classes apart: its scores are − and + what the unit is
+    before its sigmoid. size: pixels of a side, for models that leave it open (224 if not given) or for the
     layers of others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or
     "float16" (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster. It is no
-    part of `identity`: statistics are of the network, however it is computed.
+    part of `identity`: statistics are of the network, however it is computed. output: the name of the one that holds
+    the scores; None for the first that has a unit for each class, or else the first.
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
@@ -43,6 +46,7 @@ class Network:
         classes: Sequence[str] = (),
         size: int | None = None,
         dtype: str = "float32",
+        output: str | None = None,
     ) -> None:
         if isinstance(model, keras.Sequential) and not is_graph(model):
             raise ValueError(
@@ -54,9 +58,16 @@ class Network:
         shapes = [tuple(x.shape) for x in model.inputs]
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3 or shapes[0][1] != shapes[0][2]:
             raise ValueError(f"expected a model with one input of images (n, size, size, 3); received {shapes}.")
-        units = model.outputs[0].shape[-1]
-        if classes and (len(model.outputs[0].shape) != 2 or len(classes) != units):
-            raise ValueError(f"expected a class name for each of the {units} outputs; received {len(classes)} names.")
+        n_classes, answers = len(classes), [tuple(x.shape) for x in model.outputs]
+        names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
+        self.output = output or names[_fitting(answers, n_classes)]
+        if self.output not in names:
+            raise ValueError(f"expected an output out of {', '.join(names)}; received {output!r}.")
+        self._output = names.index(self.output)
+        *_, units = shape = answers[self._output]
+        self.is_binary = units == 1 and n_classes == 2
+        if n_classes and (len(shape) != 2 or n_classes != units and not self.is_binary):
+            raise ValueError(f"expected a class name for each of the {units} outputs; received {n_classes} names.")
         if dtype not in DTYPES:
             raise ValueError(f"expected a dtype out of {', '.join(DTYPES)}; received {dtype!r}.")
         self.model, self.dtype = model, dtype
@@ -90,7 +101,7 @@ class Network:
         """The `Graph` of the network from "images", RGB in [0, 1], on."""
         images = keras.Input((self.image_size, self.image_size, 3), name="images")
         policy = keras.DTypePolicy(f"mixed_{self.dtype}") if self.dtype != "float32" else None
-        return images, Graph(self.model, self.preprocess(images), relu, policy)
+        return images, Graph(self.model, self.preprocess(images), relu, policy, self._output)
 
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
@@ -113,7 +124,8 @@ class Network:
         if tensor is None:
             own, size = self.model.inputs[0].shape[1], self.image_size
             raise ValueError(f"expected images of {own} px, which {name} is made for; received a size of {size} px.")
-        return tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
+        tensor = tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
+        return ops.concatenate([-tensor, tensor], axis=-1) if layer == SCORES and self.is_binary else tensor
 
     @property
     def kept(self) -> Callable:
@@ -172,10 +184,12 @@ class Network:
         Raises ValueError, listing the classes, if there is none of this name, and their positions if there are several.
         """
         found = [i for i, known in enumerate(self.classes) if known == name]
-        if isinstance(name, (int, np.integer)) and 0 <= name < len(self.classes):
+        units = len(self.classes) or self.model.outputs[self._output].shape[-1]
+        if isinstance(name, (int, np.integer)) and 0 <= name < units:
             return int(name)
         if not found:
-            raise ValueError(f"expected a class out of {', '.join(self.classes) or '(none named)'}; received {name!r}.")
+            known = ", ".join(self.classes) or f"0 to {units - 1} (none named)"
+            raise ValueError(f"expected a class out of {known}; received {name!r}.")
         if len(found) > 1:
             raise ValueError(f"expected one of the positions {found}, of classes of one name; received {name!r}.")
         return found[0]
@@ -225,6 +239,15 @@ class Network:
         """Class scores before the softmax, float32 (n, classes); `images` as in `activations`."""
         return self.activations(images, [SCORES])[SCORES]
 
+    @cached_property
+    def is_sigmoid(self) -> bool:
+        """Whether each score is told on its own whether its class is there, and not which of all classes is."""
+        return self.is_binary or self.graph()[1].head == "sigmoid"
+
+    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """The logarithms of what the network takes each class for, of its scores (n, classes), by its own function."""
+        return log_expit(scores) if self.is_sigmoid else log_softmax(scores, axis=-1)
+
     @property
     def identity(self) -> dict[str, str | int]:
         """What activations depend on: {"weights": SHA-256 of what the layers are and of their weights, "preprocessing":
@@ -245,6 +268,13 @@ class Network:
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""
         return hashlib.sha256(repr(sorted(self.identity.items())).encode()).hexdigest()
+
+
+def _fitting(shapes, n_classes):
+    """The position of the output whose shape fits so many classes, or else of the first."""
+    fitting = [i for i, shape in enumerate(shapes) if len(shape) == 2 and shape[1] == n_classes]
+    binary = [i for i, shape in enumerate(shapes) if len(shape) == 2 and shape[1] == 1 and n_classes == 2]
+    return next(iter((*fitting, *binary, 0)))
 
 
 def _answers(net, layers):

@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import log_softmax
 
 from vizlib.networks import Network
 from vizlib.partworld import CLASSES
@@ -77,7 +76,7 @@ class ClassJudge:
             sets = {name: (features[i[::2]], known[i[1::2]]) for name, i in members.items()}
         else:
             sets = {name: (features[i], known[i]) for name, i in members.items()}
-        chances = log_softmax(scores.astype(float), 1)
+        chances = self.network.log_probabilities(scores.astype(float))
         chance = chances[np.arange(len(wanted)), wanted]
         higher = (chances > chance[:, None]).sum(1)
         top = {"top5": higher < TOP} if len(self.network.classes) > TOP else {}

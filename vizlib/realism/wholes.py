@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
 from vizlib.networks import Network
 from vizlib.realism.judges import resized
@@ -48,14 +47,14 @@ class WholeJudge:
 
     def _probability(self, images, wanted):
         scores = self.network.scores(resized(images, self.network.image_size)).astype(float)
-        return softmax(scores, axis=1)[np.arange(len(wanted)), wanted]
+        return np.exp(self.network.log_probabilities(scores))[np.arange(len(wanted)), wanted]
 
     def _maps(self, images, wanted):
         """The probability of the wanted class at each position, (n, h, w)."""
         large = resized(images, self._zoomed.image_size)
         found = self._zoomed.activations(large, [self.positions])[self.positions]
         scores = np.stack([self._head(x.reshape(-1, x.shape[-1])) for x in found]).astype(float)
-        chosen = softmax(scores, axis=2)[np.arange(len(wanted)), :, wanted]
+        chosen = np.exp(self.network.log_probabilities(scores))[np.arange(len(wanted)), :, wanted]
         return chosen.reshape(found.shape[:3])
 
 

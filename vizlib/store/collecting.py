@@ -79,6 +79,7 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
     from dask.distributed import as_completed
 
     settings = {"preprocess": net.preprocess, "classes": net.classes, "size": net.image_size, "dtype": net.dtype}
+    settings["output"] = net.output
     network = client.submit(bytes, _saved(net.model))  # computed, so that it is made again where its worker dies
     shared = (str(store.path), source, layers, keep_activations, n)
     tasks = [client.submit(_collect_on_worker, network, settings, name, *shared, pure=False) for name in class_names]

@@ -167,7 +167,7 @@ def deep_inversion(
     """
     net, view = store.network, Jitter(30 / 224 * store.network.image_size)
     terms = [
-        CrossEntropy(np.int32(net.class_index(class_name))),
+        CrossEntropy(np.int32(net.class_index(class_name)), net.is_sigmoid),
         TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS),
     ]
     for layer in store.layers(class_name)[1:]:

@@ -96,9 +96,13 @@ class ClassScore(Term):
 
 @dataclass(frozen=True)
 class CrossEntropy(ClassScore):
-    """Minus the logarithm of the probability of a class."""
+    """Minus the logarithm of the probability of a class. sigmoid: whether each class has a probability of its own."""
+
+    sigmoid: bool = False
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
+        if self.sigmoid:
+            return ops.softplus(super().measure(activations))
         return ops.logsumexp(activations[SCORES], axis=1) + super().measure(activations)
 
 
