@@ -336,6 +336,45 @@ def test_a_source_of_other_classes_is_refused(tiny_cnn, tmp_path):
         Explorer(viz.load_network(tiny_cnn, classes=["a", "b", "c"]), folder=tmp_path)
 
 
+def test_a_network_of_imagenet_starts_with_imagenette(tiny_cnn, tmp_path):
+    panel = Explorer(viz.load_network(tiny_cnn, classes=["church", "tench", "x"]), folder=tmp_path)
+    assert panel.source == panel.controls["source"].value == "imagenette"
+    assert panel.controls["class_name"].options == ("church", "tench")
+
+
+@pytest.fixture
+def animals(tmp_path):
+    """A folder of pictures of two classes of the network, and of one that it does not know."""
+    for name in ("ant", "cat", "fish"):
+        (tmp_path / "animals" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = np.random.default_rng(i).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+            viz.images.save_image(tmp_path / "animals" / name / f"{i}.png", pixels)
+    return str(tmp_path / "animals")
+
+
+def test_another_source_is_taken_with_its_classes_and_a_folder_of_its_own(net, animals, tmp_path):
+    panel = Explorer(net, folder=tmp_path / "output")
+    before = panel.path
+    panel.controls["source"].value = animals
+    assert panel.source == animals and panel.controls["class_name"].options == ("cat", "fish")
+    assert panel.path != before and panel.path.parent == before.parent
+    panel.controls["source"].value = "nowhere"
+    assert panel.controls["source"].value == panel.source == animals
+    assert panel.status.value.startswith("This did not work. expected") and "nowhere" in panel.status.value
+    panel.controls["source"].value = "partworld"
+    assert panel.path == before and "face" in panel.controls["class_name"].options and panel.status.value == ""
+
+
+def test_a_network_with_other_classes_brings_another_source(tiny_cnn, tmp_path, monkeypatch, net):
+    other = viz.load_network(tiny_cnn, classes=["church", "tench", "x"])
+    monkeypatch.setattr("vizlib.explorer.panel.load_network", lambda name: other)
+    panel = Explorer(net, folder=tmp_path)
+    panel.controls["network"].value = "vgg16"
+    panel.wait()
+    assert panel.source == "imagenette" and panel.status.value.startswith("Loaded vgg16")
+
+
 def test_compare_class_needs_statistics(net, tmp_path):
     store = viz.StatsStore(tmp_path / "stats", net)
     with pytest.raises(ValueError, match="received 'face'"):

@@ -18,10 +18,12 @@ from vizlib.explorer.thread import Worker
 from vizlib.explorer.verdict import Jury
 from vizlib.images import class_names, load_images
 from vizlib.networks import Network, load_network
+from vizlib.networks.applications import APPLICATIONS
 from vizlib.networks.network import SCORES
 from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
+SOURCES = "partworld", "imagenette"
 LAYER = "block2_conv2"  # of those tried, the layer to start with
 PREVIEWS = 96, 128, 160  # pixels of a side that larger images are looked at with
 PREVIEW = 128  # to start with, at a third of the time of 224
@@ -42,8 +44,9 @@ class Explorer:
     """A panel to explore what a network has learned: saliency, baseline and reconstructions side by side.
 
     net: a `Network`, or what `load_network` takes; another one can be named in the panel. source: as `load_images`
-    takes it. folder: where statistics, a folder for each network, and saved images go. n_images: of how many images
-    statistics are collected where they are missing. settings: what the controls start with, {name: value}.
+    takes it, and can be changed there too; None for the first of "partworld" and "imagenette" that has classes of the
+    network. folder: where statistics, a folder for each network and source, and saved images go. n_images: of how many
+    images statistics are collected where they are missing. settings: what the controls start with, {name: value}.
 
     `controls`: {name: widget}. `result`: the `Comparison` of the last run, None before the first. `kept`: those that
     were kept. Raises ValueError for a setting that is none or that its control does not offer, for a source without
@@ -53,17 +56,17 @@ class Explorer:
     def __init__(
         self,
         net: Network | str | PathLike = "mini",
-        source: str | PathLike = "partworld",
+        source: str | PathLike | None = None,
         folder: str | PathLike = "output",
         n_images: int = 300,
         **settings: object,
     ) -> None:
-        self.source, self.folder, self.n_images = source, Path(folder), n_images
+        self.source, self.folder, self.n_images = SOURCES[0], Path(folder), n_images
         self.result, self.kept, self.saved = None, [], []
         self._worker, self._refreshed, self._store, self._given = Worker(), 0.0, None, None
         self._build(net if isinstance(net, str) else GIVEN)
         self._components = Components(self._start)
-        self._use(load_network(net) if isinstance(net, str) else net)
+        self._use(load_network(net) if isinstance(net, str) else net, source)
         for name, value in settings.items():
             self._set(name, value)
         self._lay_out()
@@ -73,15 +76,17 @@ class Explorer:
 
     @property
     def path(self) -> Path:
-        """The folder of the statistics of the network."""
-        return self.folder / f"statistics-{self.net.fingerprint[:8]}"
+        """The folder of the statistics of the network, on images of the source."""
+        of_source = "" if self.source == SOURCES[0] else f"-{quoted(str(self.source))}"
+        return self.folder / f"statistics-{self.net.fingerprint[:8]}{of_source}"
 
     # What there is to choose from.
 
     def _build(self, network):
         wide = {"style": {"description_width": "7em"}}
         self.controls = {
-            "network": widgets.Combobox(network, options=["mini", "vgg16"], continuous_update=False, **wide),
+            "network": widgets.Combobox(network, options=["mini", *APPLICATIONS], continuous_update=False, **wide),
+            "source": widgets.Combobox(options=SOURCES, continuous_update=False, **wide),
             "size": widgets.Dropdown(**wide),
             "class_name": widgets.Dropdown(**wide),
             "layer": widgets.Dropdown(**wide),
@@ -97,21 +102,26 @@ class Explorer:
         names = {"class_name": "class", "prior_weight": "prior weight", "n": "samples", "rule": "saliency"}
         for name, control in self.controls.items():
             control.description = names.get(name, name)
-        self.controls["network"].tooltip = "mini, vgg16 or the path of a .keras file; Enter loads it"
+        self.controls["network"].tooltip = "mini, vgg16, resnet50 … or the path of a .keras file; Enter loads it"
+        self.controls["source"].tooltip = "partworld, imagenette or the path of a folder of pictures; Enter takes it"
         self.controls["size"].tooltip = "Pixels of a side: small images are a preview, large ones take their time"
         self.controls["rule"].tooltip = "What passes a ReLU on the way back to the pixels"
         self.controls["network"].observe(lambda change: self._load(change.new), "value")
+        self.controls["source"].observe(lambda change: self._look_at(change.new), "value")
         self.controls["size"].observe(lambda change: self._resize(change.new), "value")
         for name in ("class_name", "layer", "target", "method"):
             self.controls[name].observe(lambda change: self._offer(), "value")
 
-    def _use(self, net):
-        """Take a network, and offer the classes that it shares with the source, its sizes and its layers."""
-        classes = class_names(self.source)
-        shared = [name for name in classes if not net.classes or name in net.classes]
-        if not shared:
-            known = ", ".join(classes[:20]) or "none"
-            raise ValueError(f"expected a source with classes of the network; received {self.source!r} with {known}.")
+    def _use(self, net, source=None):
+        """Take a network and a source, or the first with classes of it, and offer these, its sizes and its layers."""
+        known = {name: class_names(name) for name in ((source,) if source else dict.fromkeys((self.source, *SOURCES)))}
+        shared = {name: [x for x in own if not net.classes or x in net.classes] for name, own in known.items()}
+        source = next((name for name, classes in shared.items() if classes), None)
+        if source is None:
+            name, classes = next(iter(known.items()))
+            received = f"{str(name)!r} with {', '.join(classes[:20]) or 'none'}"
+            raise ValueError(f"expected a source with classes of the network; received {received}.")
+        self.source, self.controls["source"].value = source, str(source)
         whole = net.image_size
         sizes = [*(size for size in PREVIEWS if size < whole), whole]
         preview = PREVIEW in sizes and len(_at(net, PREVIEW).classes) == len(net.classes)
@@ -119,7 +129,17 @@ class Explorer:
         self._offer_one("size", sizes, PREVIEW if preview else whole)
         self._given = net
         self._resize(self.controls["size"].value)
-        self._offer_one("class_name", shared, shared[0])
+        self._offer_one("class_name", shared[source], shared[source][0])
+
+    def _look_at(self, source):
+        """Take another source, or say why not."""
+        if source != str(self.source):
+            try:
+                self._use(self._given, source)
+                self.status.value = ""
+            except (ValueError, OSError) as error:
+                self.controls["source"].value = str(self.source)
+                self._show_error(error)
 
     def _resize(self, size):
         """Look at images of another size."""
@@ -166,8 +186,8 @@ class Explorer:
         return "This network names no classes, and so has no class scores"
 
     def _set(self, name, value):
-        if name not in self.controls or name == "network":
-            known = ", ".join(name for name in self.controls if name != "network")
+        if name not in self.controls or name in ("network", "source"):
+            known = ", ".join(name for name in self.controls if name not in ("network", "source"))
             raise ValueError(f"expected settings out of {known}; received {name!r}.")
         control = self.controls[name]
         try:
@@ -200,8 +220,8 @@ class Explorer:
         ]
         compare = widgets.VBox([widgets.HBox(panels, **wrap), self.strip])
         self.widget = widgets.VBox([
-            widgets.HBox(controls[:8], **wrap),
-            widgets.Accordion([widgets.HBox(controls[8:], **wrap)], titles=["more"]),
+            widgets.HBox(controls[:9], **wrap),
+            widgets.Accordion([widgets.HBox(controls[9:], **wrap)], titles=["more"]),
             widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
             widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
         ])
@@ -274,7 +294,8 @@ class Explorer:
 
     def _start(self, work):
         """Have `work(store, watch, settings)` done, with a store that holds what is chosen."""
-        settings = {name: control.value for name, control in self.controls.items() if name not in ("network", "size")}
+        elsewhere = "network", "source", "size"
+        settings = {name: control.value for name, control in self.controls.items() if name not in elsewhere}
 
         def job(stopped):
             def watch(panel, done, images=None):
@@ -324,9 +345,11 @@ class Explorer:
         if there:
             images = store.activations(class_name, IMAGE)
         else:
-            first = load_images(self.source, class_name, settings["n"], size=self.net.image_size)
-            watch("saliency", 0.0, first)
-            images = load_images(self.source, class_name, self.n_images, size=self.net.image_size)
+            self.status.value = html.escape(f"Reading images of {class_name} in {self.source} …")
+            asked = {"size": self.net.image_size, "progress": False}
+            watch("saliency", 0.0, load_images(self.source, class_name, settings["n"], **asked))
+            images = load_images(self.source, class_name, self.n_images, **asked)
+            self.status.value = "Running"
         watched = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
         collect(StatsStore(self.path, watched), images, class_name, layers, progress=False)
 
