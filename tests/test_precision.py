@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -44,6 +45,24 @@ def test_saliency_is_nearly_the_same(mini, images, dtype):
     for rule in ("gradient", "guided"):
         found, expected = (viz.saliency(net, images, LAYER, 3, rule) for net in (network(mini, dtype), mini))
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_model_of_mixed_precision_is_looked_at_in_float32(policy):
+    """In float16 its small gradients would be exactly 0."""
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 2)).astype("float32") * 1e-4
+    models = []
+    for dtype in (policy, "float32"):
+        image = keras.Input((12, 12, 3))
+        x = keras.layers.Conv2D(2, 3, activation="relu", name="conv", dtype=dtype)(image)
+        x = keras.layers.GlobalAveragePooling2D(dtype=dtype)(x)
+        models.append(keras.Model(image, keras.layers.Dense(2, "softmax", dtype=dtype)(x)))
+        models[-1].set_weights([kernel, np.zeros(2), kernel[0, :2, 0] * 100, np.zeros(2)])
+    images = np.random.default_rng(1).random((2, 12, 12, 3)).astype("float32")
+    mixed, whole = (viz.saliency(viz.Network(model, classes="ab"), images, "scores", "a") for model in models)
+    np.testing.assert_array_equal(mixed, whole)
+    assert np.abs(whole).max() > 0
+    assert models[0].get_layer("conv").compute_dtype == policy.removeprefix("mixed_"), "the model is left as it is"
 
 
 @HALF

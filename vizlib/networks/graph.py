@@ -106,7 +106,8 @@ class Graph:
     def _part(self, operation):
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
         name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
-        policy = self._policy if isinstance(operation, keras.Layer) else {}
+        plain = isinstance(operation, keras.Layer) and operation.dtype_policy.quantization_mode is None
+        policy = self._policy if plain else {}
         dtype = policy.get("_dtype_policy", getattr(operation, "dtype_policy", None))
         if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
             linear, activation = None, twin(operation, name, **policy)

@@ -27,11 +27,12 @@ class Network:
     model: one input of square RGB images (n, h, w, 3). preprocess: from RGB images in [0, 1] to the model's input,
     written in `keras.ops` so that gradients pass; None if the model takes RGB in [0, 1]. classes: names in the order of
     the scores; of one unit two names, for a head that tells two classes apart: its scores are − and + what the unit is
-    before its sigmoid. size: pixels of a side, for models that leave it open (224 if not given) or for the
-    layers of others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or
-    "float16" (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster. It is no
-    part of `identity`: statistics are of the network, however it is computed. output: the name of the one that holds
-    the scores; None for the first that has a unit for each class, or else the first.
+    before its sigmoid. size: pixels of a side, for models that leave it open (224 if not given) or for the layers of
+    others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or "float16"
+    (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster, whatever policy the
+    model's own layers have; only quantised layers keep theirs. It is no part of `identity`: statistics are of the
+    network, however it is computed. output: the name of the one that holds the scores; None for the first that has a
+    unit for each class, or else the first.
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
@@ -100,7 +101,7 @@ class Network:
     def _graph(self, relu=None):
         """The `Graph` of the network from "images", RGB in [0, 1], on."""
         images = keras.Input((self.image_size, self.image_size, 3), name="images")
-        policy = keras.DTypePolicy(f"mixed_{self.dtype}") if self.dtype != "float32" else None
+        policy = keras.DTypePolicy("float32" if self.dtype == "float32" else f"mixed_{self.dtype}")
         return images, Graph(self.model, self.preprocess(images), relu, policy, self._output)
 
     def _features(self, layers, relu=None):
