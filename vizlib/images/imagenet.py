@@ -39,7 +39,7 @@ def imagenette(size: int) -> Path:
                 archive = folder.with_name(f"{folder.name}.tgz")
                 kept = _have(archive, ARCHIVES[size])
                 try:
-                    unpack(archive, folder)
+                    _unpack(archive, folder)
                 finally:
                     if folder.is_dir() or not kept:
                         archive.unlink()
@@ -69,7 +69,7 @@ def _have(archive, sha256):
     return False
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def _unpack(archive, folder):
     """The files of an archive below a folder, which has that folder's name in it: all of them, or none.
 
     Raises ValueError for a damaged archive, and for members that are no files or folders, or lie elsewhere.
