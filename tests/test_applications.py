@@ -50,6 +50,10 @@ def test_saliency_is_the_gradient_of_the_model(name):
     keras.utils.set_random_seed(0)
     builder = getattr(keras.applications, APPLICATIONS[name])
     model = builder(weights=None, input_shape=(size, size, 3), classes=3, classifier_activation=None)
+    if module_of(name) == "efficientnet_v2":  # whose hundreds of random layers grow to 10^11, where all is rounding
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.gamma.assign(0.2 * layer.gamma)
     images = np.random.default_rng(0).random((1, size, size, 3)).astype("float32")
     net = viz.Network(model, preprocessing_of(name), "abc")
     found = viz.saliency(net, images, "scores", "b")

@@ -106,8 +106,7 @@ class Graph:
     def _part(self, operation):
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
         name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
-        plain = isinstance(operation, keras.Layer) and operation.dtype_policy.quantization_mode is None
-        policy = self._policy if plain else {}
+        policy = self._policy if isinstance(operation, keras.Layer) and _is_castable(operation.dtype_policy) else {}
         dtype = policy.get("_dtype_policy", getattr(operation, "dtype_policy", None))
         if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
             linear, activation = None, twin(operation, name, **policy)
@@ -180,6 +179,11 @@ def function_name(function: Callable) -> str:
     """The name of a function, or of a layer's activation function, else of the layer's class; in lower case."""
     function = getattr(function, "activation", function)
     return getattr(function, "__name__", type(function).__name__).lower()
+
+
+def _is_castable(policy):
+    """Whether a layer can be computed in another precision: its weights are float32, and not quantised."""
+    return policy.variable_dtype == "float32" and getattr(policy, "quantization_mode", None) is None
 
 
 def _is_activation(operation):

@@ -30,9 +30,9 @@ class Network:
     before its sigmoid. size: pixels of a side, for models that leave it open (224 if not given) or for the layers of
     others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or "float16"
     (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster, whatever policy the
-    model's own layers have; only quantised layers keep theirs. It is no part of `identity`: statistics are of the
-    network, however it is computed. output: the name of the one that holds the scores; None for the first that has a
-    unit for each class, or else the first.
+    model's own layers have; those whose weights are no float32 keep theirs. It is no part of `identity`: statistics are
+    of the network, however it is computed. output: the name of the one that holds the scores; None for the first that
+    has a unit for each class, or else the first.
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
