@@ -15,6 +15,11 @@ RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)$")  # names that Windo
 TEMPORARY = ".part"  # how names end of what is not whole yet; no quoted name does
 
 
+def keras_home() -> Path:
+    """Where Keras keeps what it downloads."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+
+
 def quoted(name: str) -> str:
     """A name, also one with slashes, as that of a file: ASCII letters, digits, "_" and "-", all else as %XX.
 

@@ -1,12 +1,13 @@
 """ImageNet's 1,000 classes, and Imagenette: pictures of ten of them, few enough to download."""
 
 import hashlib
-import os
 import shutil
 import tarfile
 from pathlib import Path, PurePosixPath
 
 import filelock
+
+from vizlib._files import keras_home
 
 # {synset of WordNet, such as "n03028079": name of the class, "church"}, in the order of the scores of all models of
 # keras.applications.
@@ -30,7 +31,7 @@ def imagenette(size: int) -> Path:
     It lies where Keras caches data sets. Raises FileNotFoundError, which says what to put where, if it cannot be had,
     and ValueError for an archive whose SHA-256 is wrong, or that holds anything but files below one folder.
     """
-    cache = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    cache = keras_home() / "datasets"
     folder = cache / f"imagenette2-{size}"
     if not folder.is_dir():
         cache.mkdir(parents=True, exist_ok=True)

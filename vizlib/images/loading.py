@@ -101,14 +101,15 @@ def _drawn(class_name, n, seed, size, fit):
 
 
 def _files(source, class_name, size):
-    known = class_names(source)
+    # A folder is looked through once; Imagenette's classes are known before it is downloaded.
+    known = sorted(IMAGENETTE) if source == "imagenette" else classes_in(Path(source))
     name = class_name if class_name in known else SYNSETS.get(class_name)
     if name not in known:
         listed = ", ".join(known) or "none"
         raise ValueError(f"expected a class of {str(source)!r} ({listed}); received {class_name!r}.")
     if source == "imagenette":
-        source = imagenette(next((has for has in ARCHIVES if has >= size), max(ARCHIVES)))
-    return files_of(classes_in(Path(source))[name])
+        known = classes_in(imagenette(next((has for has in ARCHIVES if has >= size), max(ARCHIVES))))
+    return files_of(known[name])
 
 
 def _read(files, class_name, n, size, fit, progress):

@@ -1,7 +1,6 @@
 """The networks of keras.applications, with what each of them takes for an image."""
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+
+from vizlib._files import keras_home
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the colours of ImageNet, RGB in [0, 1]
 
@@ -65,7 +66,7 @@ def imagenet_model(name: str) -> keras.Model:
     try:
         return getattr(keras.applications, APPLICATIONS[name])(weights="imagenet")
     except Exception as error:  # Keras raises bare exceptions for what a network does
-        folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+        folder = keras_home() / "models"
         file = Path(getattr(_MODULES[name], "WEIGHTS_PATH", "")).name or "the file that is named below"
         raise FileNotFoundError(
             f"expected the ImageNet weights of {APPLICATIONS[name]}, which Keras downloads on first use. Without "
