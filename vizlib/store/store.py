@@ -228,7 +228,8 @@ class StatsStore:
         if layer == IMAGE:
             with self._reading(class_name, IMAGE) as file:
                 return as_images(files.read_rows(file, files.PIXELS, rows))
-        return np.stack(self.each(class_name, layer, rows, together))
+        found = self.each(class_name, layer, rows, together)
+        return np.stack(found) if found else np.empty((0, *self.shape(class_name, layer)), "float32")
 
     def each(
         self, class_name: str, layer: str, rows: np.ndarray, together: tuple[str, ...] = ()
