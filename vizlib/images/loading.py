@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from vizlib import partworld
-from vizlib._arrays import as_images, to_uint8
+from vizlib._arrays import Size, as_images, sides, to_uint8
 from vizlib.images.files import fitted, read_image
 from vizlib.images.folders import classes_in, files_of
 from vizlib.images.imagenet import ARCHIVES, IMAGENETTE, SYNSETS, imagenette
@@ -26,7 +26,7 @@ def load_images(
     class_name: str,
     n: int | None = None,
     seed: int = 0,
-    size: int | tuple[int, int] = 64,
+    size: Size = 64,
     fit: str = "crop",
     dtype: str = "float32",
     progress: bool = True,
@@ -54,7 +54,7 @@ def load_images(
     passed over. Fewer than n in the end is a warning, none at all a ValueError. An unknown class is a ValueError that
     lists the classes, a missing folder, or data that cannot be downloaded, a FileNotFoundError.
     """
-    shape = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    shape = sides(size)
     for what, expected, received, holds in (
         ("n", "at least 1, or None", n, n is None or n >= 1),
         ("size", "pixels, at least 1, or a height and a width", size, len(shape) == 2 and min(shape) >= 1),

@@ -4,11 +4,14 @@ What is in the graph are copies of the model's layers that share its weights, so
 nor takes memory. All of them are plain Keras layers: a part of the graph can be saved and read in Keras's safe mode.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from math import inf
 
 import keras
 from keras import layers, ops, tree
+
+from vizlib.networks.tokens import TOKEN, apart, as_map, grid
 
 IMAGE, SCORES = "image", "scores"  # pseudo-layers: the pixels, and the class scores before the softmax
 PRE = ":pre"  # "block3_conv3:pre" is what block3_conv3 computes before its activation function
@@ -22,14 +25,16 @@ FUNCTIONS = {"ReLU", "Relu", "Relu6", "Softmax", "LogSoftmax", "Sigmoid"}  # cal
 class Graph:
     """All layers of a model in one graph, from a tensor of images on.
 
-    model: a functional or sequential Keras model with one input. x: what takes the place of its input. relu: a function
+    model: a functional or sequential Keras model. inputs: what takes the place of its inputs. relu: a function
     that takes the place of every ReLU; None leaves them. A ReLU that ends at a maximum, as ReLU6 does, still ends
     there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay. policy: the
     Keras dtype policy to compute in, in place of the layers' own. output: which of the model's outputs the scores are.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
     "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer.
-    `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `scores`: what
+    `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `tokens`: the
+    names of those whose tokens are patches of the image, which are maps there, and NAME:token what else they have, see
+    `vizlib.networks.tokens`. `scores`: what
     the output is before its activation function; `head`: the name of that, "linear" if there is none. `origin`: {NAME:
     the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
     """
@@ -37,18 +42,19 @@ class Graph:
     def __init__(
         self,
         model: keras.Model,
-        x: keras.KerasTensor,
+        inputs: Sequence[keras.KerasTensor],
         relu: Callable | None = None,
         policy: keras.DTypePolicy | None = None,
         output: int = 0,
     ) -> None:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
-        self._relu, self._parts, self._before = relu, {}, {}
+        self._relu, self._parts, self._before, self.tokens = relu, {}, {}, set()
         self._replaced, self._hidden = [], {}
-        own = model.inputs[0].shape
-        self._fits = all(a in (None, b) for a, b in zip(own, x.shape, strict=True))
-        output = self._run(model, [x], "")[output]
+        shapes = [(own.shape, x.shape) for own, x in zip(model.inputs, inputs, strict=True)]
+        self._size = next(x.shape[1:3] for x in inputs if len(x.shape) == 4)
+        self._fits = all(a in (None, b) for shape in shapes for a, b in zip(*shape, strict=True))
+        output = self._run(model, inputs, "")[output]
         self.scores, self.head = self._before.get(id(output), (output, "linear"))
 
     def _run(self, model, inputs, prefix):
@@ -64,7 +70,8 @@ class Graph:
         name = self._free_name(prefix + operation.name)
         inputs = [tensors[id(x)] for x in node.input_tensors]
         args, kwargs = node.arguments.fill_in(tensors)
-        if is_graph(operation) and len(inputs) == len(operation.inputs) and not kwargs.get("training"):
+        kwargs.pop("training", None)
+        if is_graph(operation) and len(inputs) == len(operation.inputs):
             self.origin[name] = operation
             return self._run(operation, inputs, name + "/")
         if isinstance(operation, keras.Layer):
@@ -82,11 +89,21 @@ class Graph:
         _, activation = self._parts[id(operation)]
         self._before[id(outputs[0])] = before, function_name(activation) if activation else "linear"
         if isinstance(operation, keras.Layer):
-            self.tensors |= {name: outputs[0], name + PRE: before if len(outputs) == 1 else outputs[0]}
+            self._keep(name, outputs[0], before if len(outputs) == 1 else outputs[0])
             ceiling = relu_ceiling(vars(operation).get("activation", operation))
             if ceiling is not None and before is not outputs[0]:
                 self.ceiling[name] = ceiling
         return outputs
+
+    def _keep(self, name, after, before):
+        """Keep the outputs of a layer; tokens, if they are patches, as a map, and those that are none apart."""
+        known = len(after.shape) == 3 and all((*after.shape[1:], *self._size))
+        if shape := known and grid(after.shape[1], *self._size):
+            self.tokens.add(name)
+            if (others := apart(after, shape)) is not None:
+                self.tensors[name + TOKEN] = others
+            before, after = as_map(before, shape), as_map(after, shape)
+        self.tensors |= {name: after, name + PRE: before}
 
     def _free_name(self, name):
         number, free = 1, name
@@ -152,6 +169,31 @@ def calls(model: keras.Model) -> Iterator:
     order = {id(operation): i for i, operation in enumerate(model.operations)}
     for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
         yield from sorted((x for x in nodes if not x.is_input), key=lambda node: order[id(node.operation)])
+
+
+def as_in_training(model: keras.Model) -> list[str]:
+    """The names of the layers of a model that are called with training=True, which `predict` sets aside, as `Graph`."""
+    return [name for name, node in _layers(model) if node.arguments.kwargs.get("training") is True]
+
+
+def random_layers(model: keras.Model) -> list[str]:
+    """The names of the layers of a model that draw random numbers whatever they are told of training."""
+    return [
+        name
+        for name, node in _layers(model)
+        if isinstance(node.operation, keras.Layer)
+        and node.operation._seed_generators
+        and "training" not in signature(node.operation.call).parameters
+    ]
+
+
+def _layers(model, prefix=""):
+    """(name, node) of the calls of a model and of the models in it."""
+    for node in calls(model):
+        name = prefix + node.operation.name
+        yield name, node
+        if is_graph(node.operation):
+            yield from _layers(node.operation, name + "/")
 
 
 def twin(operation: keras.Operation, name: str, **changes: object) -> keras.Operation:

@@ -1,13 +1,14 @@
 """Where networks come from: the embedded one, keras.applications, a Keras model, a `.keras` file of anyone."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 import keras
+from numpy.typing import ArrayLike
 
-from vizlib.images import SYNSETS
+from vizlib.images import SYNSETS, Size
 from vizlib.networks.applications import APPLICATIONS, imagenet_model, preprocessing_of, vgg_preprocess
 from vizlib.networks.archive import check_archive
 from vizlib.networks.network import Network
@@ -21,31 +22,32 @@ def load_network(
     source: str | os.PathLike | keras.Model = "mini",
     preprocess: Callable | None = None,
     classes: Sequence[str] | None = None,
-    size: int | None = None,
+    size: Size | None = None,
     dtype: str = "float32",
     output: str | None = None,
+    given: Mapping[str, ArrayLike] | None = None,
 ) -> Network:
     """Open a network for visualisation.
 
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16" (Simonyan & Zisserman
         2015), "resnet50" or another name of keras.applications in lower case, with ImageNet weights; a functional or
         sequential Keras model; or the path of a `.keras` file (checked, then read in Keras's safe mode).
-    preprocess, classes, size, dtype, output: as in `Network`; networks with a name bring their own preprocessing and
-        classes. The classes of NAME.keras may stand in NAME.txt beside it, one in a line.
+    preprocess, classes, size, dtype, output, given: as in `Network`; networks with a name bring their own preprocessing
+        and classes. The classes of NAME.keras may stand in NAME.txt beside it, one in a line.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong.
     """
     if isinstance(source, str) and source == "mini":
         model = keras.models.load_model(embedded_file("mini.keras"), compile=False)
-        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype, output)
+        return Network(model, preprocess or vgg_preprocess, classes or CLASSES, size, dtype, output, given)
     if isinstance(source, str) and source in APPLICATIONS:
         preprocess = preprocess or preprocessing_of(source)
-        return Network(imagenet_model(source), preprocess, classes or imagenet_classes(), size, dtype, output)
+        return Network(imagenet_model(source), preprocess, classes or imagenet_classes(), size, dtype, output, given)
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
         source, classes = _read_model(path), classes or _read_classes(path.with_suffix(".txt"))
-    return Network(source, preprocess, classes or (), size, dtype, output)
+    return Network(source, preprocess, classes or (), size, dtype, output, given)
 
 
 def imagenet_classes() -> list[str]:

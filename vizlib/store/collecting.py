@@ -78,11 +78,9 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
         return
     from dask.distributed import as_completed
 
-    settings = {"preprocess": net.preprocess, "classes": net.classes, "size": net.image_size, "dtype": net.dtype}
-    settings["output"] = net.output
     network = client.submit(bytes, _saved(net.model))  # computed, so that it is made again where its worker dies
-    shared = (str(store.path), source, layers, keep_activations, n)
-    tasks = [client.submit(_collect_on_worker, network, settings, name, *shared, pure=False) for name in class_names]
+    shared = (net.settings, str(store.path), source, layers, keep_activations, n)
+    tasks = [client.submit(_collect_on_worker, network, name, *shared, pure=False) for name in class_names]
     try:
         for task in tqdm(as_completed(tasks), "classes", len(tasks), unit="class", disable=not progress):
             task.result()
@@ -90,7 +88,7 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
         client.cancel(tasks)
 
 
-def _collect_on_worker(network, settings, class_name, path, source, layers, keep_activations, n):
+def _collect_on_worker(network, class_name, settings, path, source, layers, keep_activations, n):
     net = Network(_loaded(network), **settings)
     images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=False)
     collect_class(StatsStore(path, net), images, class_name, layers, keep_activations, progress=False)

@@ -97,7 +97,7 @@ def _take_images(store, images, class_name, n, progress):
     """Put the images of a class into the store or, where there are some, see that they are the same."""
     net, there = store.network, class_name in store.classes
     path = files.class_folder(store.path, class_name) / f"images.{uuid4().hex}{TEMPORARY}"
-    spooled = SpooledImages(None if there else path, (net.image_size, net.image_size, 3))
+    spooled = SpooledImages(None if there else path, net.image_shape, net.as_images)
     try:
         spooled.take(images, n, f"{class_name}: images" if progress else None)
         if not there:
@@ -150,7 +150,7 @@ def _compute(store, class_name, spool, description):
 
 
 def _is_kept(net: Network, shapes, keep_activations, layer):
-    return keep_activations or 2 * prod(shapes[layer]) <= KEPT * 3 * net.image_size**2
+    return keep_activations or 2 * prod(shapes[layer]) <= KEPT * prod(net.image_shape)
 
 
 def _fit(store, class_name, spool, is_kept, description):
