@@ -31,7 +31,8 @@ class Graph:
     Keras dtype policy to compute in, in place of the layers' own. output: which of the model's outputs the scores are.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
-    "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer.
+    "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer; a
+    layer of one's own that has layers in it comes after these, "block" after "block/dense", where Keras can follow it.
     `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `tokens`: the
     names of those whose tokens are patches of the image, which are maps there, and NAME:token what else they have, see
     `vizlib.networks.tokens`. `scores`: what
@@ -50,7 +51,7 @@ class Graph:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
         self._relu, self._parts, self._before, self.tokens = relu, {}, {}, set()
-        self._replaced, self._hidden = [], {}
+        self._replaced, self._hidden, self._models = [], {}, {}
         shapes = [(own.shape, x.shape) for own, x in zip(model.inputs, inputs, strict=True)]
         self._size = next(x.shape[1:3] for x in inputs if len(x.shape) == 4)
         self._fits = all(a in (None, b) for shape in shapes for a, b in zip(*shape, strict=True))
@@ -79,6 +80,12 @@ class Graph:
             self.origin[name] = operation
         if any(x is None for x in inputs):
             return nothing
+        if (within := self._within(operation, args, kwargs)) is not None:
+            self.layers.pop()  # to stand after what is in it
+            outputs = self._run(within, inputs, name + "/")
+            self.layers.append(name)
+            self._keep(name, outputs[0], outputs[0])
+            return outputs
         try:
             before, after = self._call(operation, args, kwargs)
         except ValueError:
@@ -94,6 +101,14 @@ class Graph:
             if ceiling is not None and before is not outputs[0]:
                 self.ceiling[name] = ceiling
         return outputs
+
+    def _within(self, operation, args, kwargs):
+        """The model of what is in a layer of one's own, see `within`; None for other operations."""
+        if not _is_own(operation) or kwargs or len(args) != 1:
+            return None
+        if id(operation) not in self._models:
+            self._models[id(operation)] = within(operation, args[0])
+        return self._models[id(operation)]
 
     def _keep(self, name, after, before):
         """Keep the outputs of a layer; tokens, if they are patches, as a map, and those that are none apart."""
@@ -124,7 +139,8 @@ class Graph:
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
         name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
         policy = self._policy if isinstance(operation, keras.Layer) and _is_castable(operation.dtype_policy) else {}
-        dtype = policy.get("_dtype_policy", getattr(operation, "dtype_policy", None))
+        # Of a quantised layer too, whose policy is none for an activation function.
+        dtype = getattr(policy.get("_dtype_policy", operation), "compute_dtype", None)
         if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
             linear, activation = None, twin(operation, name, **policy)
         elif _is_fused(operation) and function is not keras.activations.linear:
@@ -160,6 +176,24 @@ class Graph:
 def is_graph(model: object) -> bool:
     """Whether an operation is a model that knows its layers: functional, or sequential with an input."""
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
+
+
+def within(layer: keras.Layer, x: keras.KerasTensor) -> keras.Model | None:
+    """What a layer of one's own does to a tensor like x, as a model of the layers in it, as an encoder has blocks.
+
+    None if it has weights besides those of the layers in it, or does anything that Keras cannot follow.
+    """
+    parts = layer._flatten_layers(include_self=False)
+    nodes = [(part, part._inbound_nodes[:], part._outbound_nodes[:]) for part in parts]
+    try:
+        given = keras.Input(batch_shape=x.shape, dtype=x.dtype)
+        found = keras.Model(given, layer.call(given))
+        return found if len(found.outputs) == 1 and len(found.weights) == len(layer.weights) else None
+    except Exception:  # whatever code of anyone raises of a tensor without values
+        return None
+    finally:
+        for part, inbound, outbound in nodes:
+            part._inbound_nodes, part._outbound_nodes = inbound, outbound
 
 
 def calls(model: keras.Model) -> Iterator:
@@ -199,10 +233,14 @@ def _layers(model, prefix=""):
 def twin(operation: keras.Operation, name: str, **changes: object) -> keras.Operation:
     """The same operation with the same weights under another name, in none of the graphs that the first is in.
 
-    Not `copy.copy`, which for Keras layers saves and loads them, weights and all.
+    With another dtype policy, the layers in it are twins of that policy too. Not `copy.copy`, which for Keras layers
+    saves and loads them, weights and all.
     """
     copy = object.__new__(type(operation))
     vars(copy).update(vars(operation), name=name, _inbound_nodes=[], _outbound_nodes=[], **changes)
+    if policy := changes.get("_dtype_policy"):
+        parts = {key: part for key, part in vars(copy).items() if key != "_layers"}
+        vars(copy).update((key, _cast(part, policy)) for key, part in parts.items())
     return copy
 
 
@@ -223,6 +261,15 @@ def function_name(function: Callable) -> str:
     return getattr(function, "__name__", type(function).__name__).lower()
 
 
+def _cast(part, policy):
+    """An attribute of a layer: of layers, or lists of layers, their twins of another policy."""
+    if isinstance(part, keras.Layer) and _is_castable(part.dtype_policy):
+        return twin(part, part.name, _dtype_policy=policy)
+    if isinstance(part, list) and any(isinstance(x, keras.Layer) for x in part):
+        return [_cast(x, policy) for x in part]
+    return part
+
+
 def _is_castable(policy):
     """Whether a layer can be computed in another precision: its weights are float32, and not quantised."""
     return policy.variable_dtype == "float32" and getattr(policy, "quantization_mode", None) is None
@@ -230,6 +277,12 @@ def _is_castable(policy):
 
 def _is_activation(operation):
     return isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS
+
+
+def _is_own(operation):
+    """Whether a layer is none of Keras's and has layers in it."""
+    own = isinstance(operation, keras.Layer) and not type(operation).__module__.startswith("keras.")
+    return own and bool(operation._flatten_layers(include_self=False))
 
 
 def _has_relu(layer):

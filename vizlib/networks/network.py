@@ -216,8 +216,8 @@ class Network:
         """Of each resolution finer than that of a layer the last layer before it that ends in a ReLU, deep to shallow.
 
         What a layer leaves open of an image, they tell: VGG16's block3_conv3 has block2_conv2 and block1_conv2. Where
-        none ends in a ReLU, the last layer with weights. Of the blocks of a vision transformer, which all have one
-        resolution, of the layers of its kind that at half its depth, at a quarter, and so on to the first.
+        none ends in a ReLU, the last layer with weights. Of a vision transformer, whose layers have one resolution, of
+        those of the same kind, or else of its blocks, that at half the depth, at a quarter, and so on to the first.
         """
         self.check_layer(name)
         earlier = self.layers[: (*self.layers, SCORES).index(name)]
@@ -225,9 +225,9 @@ class Network:
         with_weights = [layer for layer in finer if self._has_learned(layer)]
         if found := [layer for layer in finer if self.is_rectified(layer)] or with_weights:
             return self.last_of_resolutions(found)
-        alike = [layer for layer in earlier if self._kind(layer) == self._kind(name)]
-        halves = [len(alike) >> i for i in range(1, len(alike).bit_length() + 1)]
-        return tuple(alike[i] for i in halves) if name in self.graph()[1].tokens else ()
+        tokens = [layer for layer in earlier if layer in self.graph()[1].tokens]
+        blocks = [layer for layer in tokens if self._kind(layer) == self._kind(name)] or self._blocks(tokens)
+        return tuple(blocks[len(blocks) >> i] for i in range(1, len(blocks).bit_length() + 1))
 
     def last_of_resolutions(self, layers: Sequence[str]) -> tuple[str, ...]:
         """Of layers with positions the last of each resolution, deep to shallow."""
@@ -240,7 +240,12 @@ class Network:
 
     def _kind(self, layer):
         graph = self.graph()[1]
-        return type(graph.origin[layer]), tuple(graph.tensors[layer].shape[1:]) if layer in graph.tensors else ()
+        return layer in graph.tokens and (type(graph.origin[layer]), graph.tensors[layer].shape)
+
+    def _blocks(self, tokens):
+        """Of layers of tokens those of the kind of the last that has layers in it, or else of the last."""
+        whole = [layer for layer in tokens if any(name.startswith(f"{layer}/") for name in self.layers)] or tokens
+        return [layer for layer in whole if self._kind(layer) == self._kind(whole[-1])]
 
     def _height(self, layer):
         tensors = self.graph()[1].tensors
