@@ -9,7 +9,7 @@ HUB = (
 NONE = "nothing makes Keras layers of it: build the model in Keras and give it the weights"
 TORCH = "weights of PyTorch", f"of timm or transformers, in a folder with its config.json or as 'hf://...', {HUB}"
 SAVED = (
-    "pip install tf_keras makes an .h5 file of what Keras 2 saved: "
+    "tf_keras makes an .h5 file of it (pip install tf_keras): "
     "python -c \"import tf_keras; tf_keras.models.load_model('{0}').save('{0}.h5')\""
 )
 SUFFIXES = {
@@ -28,8 +28,10 @@ def check_foreign(source: str) -> None:
     path = Path(source)
     if "://" in source:
         found = "the name of a network elsewhere", HUB
+    elif (path / "keras_metadata.pb").is_file():
+        found = "a SavedModel of Keras 2", SAVED
     elif (path / "saved_model.pb").is_file():
-        found = "a SavedModel of TensorFlow", SAVED
+        found = "a SavedModel of TensorFlow, without layers", NONE
     elif (path / "config.json").is_file():
         found = "a folder of Hugging Face, timm or KerasHub", HUB
     elif path.is_file():
