@@ -17,7 +17,7 @@ HUB = r"load_network\(keras_hub.models.ImageClassifier.from_preset\('{}'\), prep
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("net.pt", "weights of PyTorch: .*timm or transformers.*keras_hub.models.ImageClassifier.from_preset"),
+        ("net.pt", "weights of PyTorch: of timm or transformers, with a config.json beside them, KerasHub"),
         ("net.pth", "weights of PyTorch"),
         ("pytorch_model.bin", "weights of PyTorch"),
         ("model.safetensors", "weights of PyTorch"),

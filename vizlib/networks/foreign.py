@@ -6,12 +6,12 @@ HUB = (
     "KerasHub makes Keras models of those it knows (pip install keras-hub): "
     "load_network(keras_hub.models.ImageClassifier.from_preset({0!r}), preprocess=...)"
 )
-NONE = "nothing makes Keras layers of it: build the model in Keras and give it the weights"
-TORCH = "weights of PyTorch", f"of timm or transformers, in a folder with its config.json or as 'hf://...', {HUB}"
 SAVED = (
     "tf_keras makes an .h5 file of it (pip install tf_keras): "
     "python -c \"import tf_keras; tf_keras.models.load_model('{0}').save('{0}.h5')\""
 )
+NONE = "nothing makes Keras layers of it: build the model in Keras and give it the weights"
+TORCH = "weights of PyTorch", "of timm or transformers, with a config.json beside them, " + HUB.replace("{0", "{1")
 SUFFIXES = {
     **dict.fromkeys((".pt", ".pth", ".bin", ".safetensors"), TORCH),
     ".onnx": ("a graph of ONNX", NONE),
@@ -25,7 +25,7 @@ SUFFIXES = {
 
 def check_foreign(source: str) -> None:
     """Raise ValueError if a name, a file or a folder is a network of something else than Keras."""
-    path = Path(source)
+    path, found = Path(source), None
     if "://" in source:
         found = "the name of a network elsewhere", HUB
     elif (path / "keras_metadata.pb").is_file():
@@ -36,8 +36,8 @@ def check_foreign(source: str) -> None:
         found = "a folder of Hugging Face, timm or KerasHub", HUB
     elif path.is_file():
         found = SUFFIXES.get(path.suffix.lower())
-    else:
-        return
     if found:
         kind, remedy = found
-        raise ValueError(f"expected a Keras model; received {source}, {kind}: {remedy.format(source)}.")
+        raise ValueError(
+            f"expected a Keras model; received {source}, {kind}: {remedy.format(source, str(path.parent))}."
+        )
