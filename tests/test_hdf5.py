@@ -147,6 +147,18 @@ def test_a_truncated_file(tiny_cnn, tmp_path, part):
         viz.load_network(path)
 
 
+def test_operations_of_keras_3_need_a_keras_file(tmp_path):
+    pixels = keras.Input((6, 6, 3))
+    model = keras.Model(pixels, layers.Dense(2)(layers.Flatten()(keras.ops.relu(pixels * 2 - 1))))
+    for suffix in (".h5", ".keras"):
+        model.save(tmp_path / f"model{suffix}")
+    with pytest.raises(ValueError, match="model.h5 gave: "):
+        viz.load_network(tmp_path / "model.h5")
+    images = np.random.default_rng(0).random((4, 6, 6, 3)).astype("float32")
+    scores = viz.load_network(tmp_path / "model.keras").scores(images)
+    np.testing.assert_allclose(scores, model.predict(images, verbose=0), atol=1e-6)
+
+
 def test_weights_alone(tiny_cnn, tmp_path):
     tiny_cnn.save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(ValueError, match=r"received weights alone.*model.load_weights\(...\)"):
