@@ -85,7 +85,10 @@ for name in "saved", "old.h5", "old.keras":
 def keras2(tmp_path_factory):
     """A folder with what Keras 2 writes of one model, and a function that runs Python with it."""
     folder, files = tmp_path_factory.mktemp("tf_keras"), tmp_path_factory.mktemp("files")
-    wanted = f"tf_keras=={'.'.join(tensorflow.__version__.split('.')[:2])}.*"
+    version = ".".join(tensorflow.__version__.split(".")[:2])
+    if version == "2.18" and sys.version_info >= (3, 12):
+        pytest.skip("tf_keras 2.18 draws no weights on Python 3.12")
+    wanted = f"tf_keras=={version}.*"
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(folder), wanted]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -28,6 +28,9 @@ def read_archive(path: Path) -> keras.Model:
     except zipfile.BadZipFile as error:
         raise ValueError(f"expected a .keras model, which is a zip archive; {path} gave: {error}") from error
     with archive:
+        size, packed = sum(member.file_size for member in archive.infolist()), path.stat().st_size
+        if size > MAX_COMPRESSION * packed:  # Keras unpacks all that there is onto the disk
+            raise ValueError(f"expected parts of a plausible size; received {size:,} bytes, packed into {packed:,}.")
         written = json.loads(_member(archive, CONFIG, MAX_CONFIG))
         with h5py.File(io.BytesIO(_member(archive, WEIGHTS)), "r") as file:
             stored = sum(prod(dataset.shape) for dataset in foreign_datasets(file).values())
@@ -45,8 +48,6 @@ def _member(archive, name, most=None):
     found = [member for member in archive.infolist() if member.filename == name]
     if len(found) != 1:
         raise ValueError(f"expected one file {name} in the archive; received {archive.namelist()[:8]}.")
-    size = found[0].file_size
-    packed = min(found[0].compress_size, Path(archive.filename).stat().st_size)  # the first is only what it says
-    if size > (most or size) or size > MAX_COMPRESSION * packed:
-        raise ValueError(f"expected {name} of a plausible size; received {size:,} bytes, packed into {packed:,}.")
+    if (size := found[0].file_size) > (most or size):
+        raise ValueError(f"expected {name} of at most {most:,} bytes; received {size:,}.")
     return archive.read(found[0])
