@@ -27,7 +27,7 @@ from papermill.exceptions import PapermillExecutionError
 from runs_page import Outcome, index_page, thumbnail
 
 import vizlib as viz
-from vizlib.explorer.parameters import check_names
+from vizlib.explorer.parameters import check_names, fitted
 
 # On paper, nbconvert's own style cuts no figure in two, but long lines of code at the margin.
 PRINT = "<style>@media print { pre { white-space: pre-wrap !important; overflow-wrap: anywhere; } }</style>"
@@ -76,7 +76,8 @@ def check(notebook, runs):
     values.update(runs[0].parameters)
     if "network" in values and "source" in values:
         with contextlib.chdir(notebook.parent):  # where its paths start from
-            net = viz.load_network(values["network"])
+            net = viz.load_network(values["network"], size=values.get("size"))
+            values |= fitted(values, net, values["source"], runs[0].parameters)
             for run in runs:
                 check_names({**values, **run.parameters}, net, values["source"])
 

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import keras
 import nbformat
 import papermill
 import pytest
@@ -9,7 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from vizlib import check_parameters, partworld
 from vizlib.explorer import parameters
-from vizlib.explorer.parameters import check_declared, check_names
+from vizlib.explorer.parameters import check_declared, check_names, fitted
 from vizlib.networks.loaders import imagenet_classes
 from vizlib.networks.network import Network
 
@@ -96,18 +97,18 @@ OWN = 'class_name = "face"\nlayers = [\n    "conv1",  # the first\n]\nn: int = 3
 
 
 @pytest.mark.parametrize(
-    "cells",
+    ("cells", "given"),
     [
-        [OWN, "net = 1"],
-        [OWN, '# Parameters\nn = 2\nlayers = ["conv2"]\n', "import os"],
-        ["# Parameters\n" + OWN, "# Parameters\nn = 2\n"],  # the notebook's own cell begins with the comment
-        [OWN, "n = (", "# Parameters\nn = 2\n"],  # a slip on the way
-        [OWN, "# Parameters\nm = 2\n", "m", "# Parameters\nn = 2\n"],  # corrected, by hand
-        [],
+        ([OWN, "net = 1"], []),
+        ([OWN, '# Parameters\nn = 2\nlayers = ["conv2"]\n', "import os"], ["n", "layers"]),
+        (["# Parameters\n" + OWN, "# Parameters\nn = 2\n"], ["n"]),  # the notebook's own cell begins with the comment
+        ([OWN, "n = (", "# Parameters\nn = 2\n"], ["n"]),  # a slip on the way
+        ([OWN, "# Parameters\nm = 2\n", "m", "# Parameters\nn = 2\n"], ["n"]),  # corrected, by hand
+        ([], []),
     ],
 )
-def test_declared_parameters_pass(cells):
-    check_declared(cells)
+def test_declared_parameters_pass_and_are_known_to_be_given(cells, given):
+    assert check_declared(cells) == given
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,15 @@ def test_outside_of_ipython_there_is_nothing_to_check(net):
         check_parameters(net, "partworld")
 
 
-def test_what_is_checked_is_the_namespace_and_the_history_of_ipython(net, monkeypatch):
+@pytest.fixture
+def space(monkeypatch):
+    """The namespace of a notebook, with the history of its cells."""
     space = {"In": ["", OWN, "# Parameters\nn = 2\n"], "class_name": "face", "layers": ["conv1"]}
     monkeypatch.setattr(parameters, "get_ipython", lambda: SimpleNamespace(user_ns=space))
+    return space
+
+
+def test_what_is_checked_is_the_namespace_and_the_history_of_ipython(net, space):
     check_parameters(net, "partworld")
     with pytest.raises(ValueError, match="received 'conv9'"):
         space["layers"] = ["conv9"]
@@ -141,15 +148,71 @@ def test_what_is_checked_is_the_namespace_and_the_history_of_ipython(net, monkey
         check_parameters(net, "partworld")
 
 
+def test_what_is_left_of_the_embedded_world_is_fitted_and_printed(net, space, photographs, capsys):
+    space["layers"] = ["block1_conv2"]
+    check_parameters(net, photographs)
+    assert space["class_name"] == "ant" and space["layers"] == ["conv2"]
+    assert capsys.readouterr().out == (
+        "class_name = 'ant', as there is no 'face' here\nlayers = ['conv2'], as there is no ['block1_conv2'] here\n"
+    )
+    check_parameters(net, photographs)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_papermill_was_given_is_not_fitted(net, space, photographs):
+    space["In"][-1] = '# Parameters\nclass_name = "face"\n'
+    with pytest.raises(ValueError, match=r"\(ant, bee\); received 'face'"):
+        check_parameters(net, photographs)
+
+
+USUAL = {"class_name": "face", "others": ["cat", "bird", "clock"], "layer": "block2_conv2"}
+USUAL |= {"layers": ["block1_conv2", "block3_conv1", "block3_conv3", "block5_conv3", "fc1"]}
+
+
+def test_nothing_is_fitted_that_is_there(mini):
+    assert fitted(USUAL, mini, "partworld", ()) == {}
+
+
+def test_classes_are_the_first_that_source_and_network_share(tiny_cnn, photographs):
+    named = Network(tiny_cnn, classes=("wasp", "bee", "fly"))
+    both = {"class_name": "face", "others": ["cat"]}
+    assert fitted(both, named, photographs, ()) == {"class_name": "bee", "others": []}
+    assert fitted({"class_name": "ant", "others": ["cat"]}, Network(tiny_cnn), photographs, ()) == {"others": ["bee"]}
+    strange = Network(tiny_cnn, classes=("wasp", "flea", "fly"))
+    assert fitted({"class_name": "face"}, strange, photographs, ()) == {}  # left to the error that lists both
+    assert fitted({"class_name": "gnat", "layer": "conv9"}, named, photographs, ()) == {}  # names of no world
+
+
+def test_layers_stand_where_those_of_the_embedded_network_stood(photographs):
+    """ResNet50's stages end in `..._out`; a network whose finest steps are larger gives its finest."""
+    resnet = Network(keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), include_top=False))
+    found = fitted(USUAL, resnet, photographs, ("class_name", "others"))
+    assert found["layer"] == "conv1_relu"  # in steps of 2 pixels, and block3_conv1 and block3_conv3 of 4
+    assert found["layers"] == ["conv1_relu", "conv2_block3_out", "conv4_block6_out", "conv5_block3_out"]
+
+
+def test_without_relus_they_are_layers_with_a_kernel(photographs):
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(4, 3, padding="same", activation="gelu", name="gelu")(image)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    model = keras.Model(image, keras.layers.MaxPooling2D(name="pool")(x))
+    assert fitted({"layer": "block4_conv3"}, Network(model), photographs, ()) == {"layer": "gelu"}
+
+
+def test_at_another_size_a_layer_that_is_made_for_one_is_fitted(mini):
+    other = Network(mini.model, mini.preprocess, mini.classes, size=96)
+    assert fitted({"layer": "fc1"}, other, "partworld", ()) == {"layer": "block5_conv3"}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Run a notebook with a network of two layers under papermill: what its last cell printed."""
     folder = tmp_path_factory.mktemp("runs")
     cells = [
         'class_name = "face"\nlayer = "conv1"\nn = 1',
-        "from types import SimpleNamespace\n\nimport vizlib as viz\n\n\ndef check_layer(name):\n"
-        '    if name not in ("conv1", "conv2"):\n        raise ValueError(f"received {name!r}.")\n\n\n'
-        'viz.check_parameters(SimpleNamespace(classes=(), check_layer=check_layer), "partworld")',
+        "import keras\n\nimport vizlib as viz\n\nimage = x = keras.Input((8, 8, 3))\n"
+        'for name in ("conv1", "conv2"):\n    x = keras.layers.Conv2D(2, 3, name=name)(x)\n'
+        'viz.check_parameters(viz.Network(keras.Model(image, x)), "partworld")',
         "print(class_name, layer, n)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

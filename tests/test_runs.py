@@ -228,6 +228,16 @@ def test_unknown_classes_and_layers_are_refused_before_anything_runs(runs, tmp_p
     assert not os.listdir(tmp_path)
 
 
+def test_classes_that_only_the_notebook_chose_are_fitted_to_the_source(runs, tmp_path):
+    """Its cat, bird and clock are no classes of a folder of houses and cars."""
+    for name in ("house", "car"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+    given = {"source": str(tmp_path / "pictures")}
+    runs.check(gradients(), runs.plan(gradients(), ["house"], ["block2_conv2"], given, tmp_path))
+    with pytest.raises(ValueError, match=r"\(car, house\); received 'face'"):
+        runs.check(gradients(), runs.plan(gradients(), ["face"], ["block2_conv2"], given, tmp_path))
+
+
 def test_a_notebook_of_the_story_runs_over_classes(runs, tmp_path):
     (tmp_path / "notebooks").mkdir()
     copy = tmp_path / "notebooks" / "gradients.ipynb"

@@ -14,7 +14,7 @@ _ROOMS = {
     "attribution": ["saliency"],
     "explorer": ["check_parameters", "explore"],
     "images": ["load_images"],
-    "networks": ["Network", "convert_vgg16", "load_network"],
+    "networks": ["Network", "check", "convert_vgg16", "load_network"],
     "realism": ["sweep"],
     "statistics": ["BootstrapMix", "ImageStatistics", "LocalGaussian", "PCAGaussian", "QuiltedGaussian"],
     "store": ["StatsStore", "collect"],

@@ -9,6 +9,7 @@ from vizlib.explorer import check_parameters as check_parameters
 from vizlib.explorer import explore as explore
 from vizlib.images import load_images as load_images
 from vizlib.networks import Network as Network
+from vizlib.networks import check as check
 from vizlib.networks import convert_vgg16 as convert_vgg16
 from vizlib.networks import load_network as load_network
 from vizlib.realism import sweep as sweep
