@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from tqdm.auto import tqdm
 
+from vizlib._progress import progress_bar
 from vizlib.images import Rows, as_images, to_uint8
 
 Images = Rows | Iterable  # of batches
@@ -76,7 +76,7 @@ class SpooledImages:
         total = count(images, n)
         with (
             open(self.path or os.devnull, "wb") as file,
-            tqdm(total=total, desc=progress, unit="image", disable=progress is None) as bar,
+            progress_bar(None, progress, total, "image", disable=progress is None) as bar,
         ):
             for part in batches(images, n):
                 if part.shape[1:] != self.shape[1:]:
