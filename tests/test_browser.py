@@ -196,6 +196,23 @@ def test_the_kernel_answers_while_a_run_goes_on_and_stop_keeps_the_best(panel):
     check_pictures(pictures)
 
 
+def test_the_panel_answers_while_a_cell_runs(panel, capsys):
+    """JupyterLab sends what widgets say to a subshell of the kernel, a thread beside that of the cells."""
+    page, cell = panel.page, panel.page.locator(".jp-CodeCell").last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("import time; time.sleep(120)")
+    page.keyboard.press("Control+Enter")
+    cell.locator(".jp-InputPrompt", has_text="[*]").wait_for()
+    pictures, first, whole = panel.run()
+    check_pictures(pictures)
+    assert cell.locator(".jp-InputPrompt").inner_text() == "[*]:"
+    with capsys.disabled():
+        print(f"\nbeside a cell: {first:.1f} s from Run to the first picture, {whole:.1f} s to the end")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    cell.get_by_text("KeyboardInterrupt").first.wait_for()
+
+
 def test_again_and_keep(panel):
     before = panel.pictures()["From the statistics"]
     panel.page.evaluate(FORGET)

@@ -15,7 +15,7 @@ from vizlib.explorer.comparison import compare_class
 from vizlib.explorer.html import empty, figure
 from vizlib.explorer.remaining import Remaining, told
 from vizlib.explorer.sliders import Components
-from vizlib.explorer.thread import Worker
+from vizlib.explorer.thread import Worker, answer_beside_cells
 from vizlib.explorer.verdict import Jury
 from vizlib.images import load_images
 from vizlib.networks import Network, check, load_network
@@ -111,6 +111,7 @@ class Explorer:
             widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
             widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
         ])
+        answer_beside_cells(self.widget)
 
     def _allow(self, running):
         self.buttons["stop"].disabled = not running
