@@ -99,10 +99,10 @@ class Choices:
         classes = shared[source] or known[source]
         self._offer("class_name", classes, classes[0])
         self._offer("size", self.sizes, PREVIEW if large else net.image_size)
-        if is_other:
-            self.controls["n"].value = FEW if large else SOME
         self.whole = net
         self._resize(self.controls["size"].value)
+        if is_other:
+            self.controls["n"].value, self.controls["layer"].value = FEW if large else SOME, first_layer(net)
 
     def _resize(self, size):
         """Look at images of another size."""

@@ -17,9 +17,9 @@ def sizes(net: Network) -> list[int]:
 def first_layer(net: Network) -> str:
     """The layer to start with: the last with 24 positions a side or more that ends in a ReLU, or else that has weights.
 
-    There, parts of objects are told apart and can still be put together anew: so it was measured (docs/layers.md,
-    docs/realism.md) for block2_conv2 of the embedded network, 32 × 32, and block4_conv3 of VGG16 at 224 px, 28 × 28. Of
-    images below 48 px half a side is enough; where no layer has positions, the last one of all is taken.
+    There, parts of objects are told apart and can still be put together anew: block2_conv2 of the embedded network,
+    32 × 32, was measured best (docs/layers.md), and of VGG16 at 224 px it is block4_conv3, 28 × 28 (docs/explorer.md).
+    Of images below 48 px half a side is enough; where no layer has positions, the last one of all is taken.
     """
     graph = net.graph()[1]
     sides = {name: min(x.shape[1:3]) for name, x in graph.tensors.items() if name in net.layers and len(x.shape) == 4}
