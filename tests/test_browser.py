@@ -95,21 +95,21 @@ def browser():
 def lab(folder):
     free = "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
     server = serve(["jupyterlab", *NO_TOKEN, "--port=18871", *free], 18871, folder)
-    yield "http://localhost:18871/lab/tree"
+    yield "http://localhost:18871/lab/workspaces"
     server.terminate()
     server.wait(30)
 
 
 @pytest.fixture(scope="module")
 def page(browser, lab):
-    """The notebook in JupyterLab, all of its cells run, with the panel in view."""
-    return opened(browser, f"{lab}/explorer.ipynb")
+    return opened(browser, lab, "explorer")
 
 
-def opened(browser, address):
+def opened(browser, lab, name):
+    """A notebook in JupyterLab, all of its cells run, with the panel in view, and no other beside it."""
     page = browser.new_page(viewport={"width": 1600, "height": 1300})
     page.set_default_timeout(LIMIT)
-    page.goto(address)
+    page.goto(f"{lab}/{name}/tree/{name}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -375,7 +375,7 @@ def newcomer(browser, lab, folder, capsys):
     def found(name, class_name, **entered):
         shutil.copy(folder / "explorer.ipynb", folder / f"{name}.ipynb")
         begun = time.monotonic()
-        panel = Panel(opened(browser, f"{lab}/{name}.ipynb"))
+        panel = Panel(opened(browser, lab, name))
         for label, value in entered.items():
             panel.enter(label, value)
             if label == "network":

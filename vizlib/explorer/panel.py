@@ -19,11 +19,13 @@ from vizlib.explorer.thread import Worker, answer_beside_cells
 from vizlib.explorer.verdict import Jury
 from vizlib.images import load_images
 from vizlib.networks import Network, check, load_network
+from vizlib.networks.applications import APPLICATIONS
 from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
 CHECKED = 10, 30  # images of a class that a network is to recognise, at least and at most
-GIVEN = "the one given"
+PASSES = 3, 5  # that take as long as a step of the baseline, there and back, and of what is made: as measured, about
+GIVEN, DOWNLOADED = "the one given", ", which is downloaded on first use"
 PANELS = {"saliency": "Saliency of real images", "baseline": "Simonyan baseline", "made": "From the statistics"}
 SIDE_BY_SIDE = {"flex": "1 1 0%", "min_width": "240px", "max_width": "420px", "margin": "4px"}
 BUTTONS = {
@@ -179,7 +181,7 @@ class Explorer:
 
     def _load(self, name):
         def job(stopped):
-            self._tell(f"Loading {name}, which may be downloaded on first use …")
+            self._tell(f"Loading {name}{DOWNLOADED * (name in APPLICATIONS)} …")
             try:
                 self.choices.use(load_network(name))
                 self._offer_full_size()
@@ -202,9 +204,10 @@ class Explorer:
 
     def _hint(self):
         """What to know of the network and the source that were taken."""
-        whole, target = self.choices.whole, self.controls["target"]
-        size = "" if len(self.choices.sizes) == 1 else f"This is a preview; Full size makes {whole.image_size} px."
-        return f"{size} {target.tooltip + '.' if target.disabled else ''}".strip()
+        if self.controls["target"].disabled:
+            return f"{self.controls['target'].tooltip}."
+        *previews, whole = self.choices.sizes
+        return f"Images are a preview; Full size makes them of {whole} px." if previews else ""
 
     def _start(self, work, parts):
         """Have `work(store, watch, settings)` done, whose parts are named, with a store that holds what is chosen."""
@@ -266,12 +269,12 @@ class Explorer:
         return [] if class_name in store.classes and {*layers} <= {*store.layers(class_name)} else layers
 
     def _parts(self, store, parts, settings):
-        """What `Remaining` takes: how often the network sees an image, there and back three times as long."""
-        missing, steps = self._missing(store, settings), 3 * settings["n"] * settings["steps"]
-        chained = settings["method"] == "chain"  # which takes all steps at each layer
-        stages = 1 + len(store.network.finer_layers(settings["layer"])) if chained else 1
-        made = [(name, steps) for name in parts for _ in range(stages if name == "made" else 1)]
-        return [("statistics", self.n_images)] * bool(missing) + made
+        """What `Remaining` takes: how often the network sees an image, or what takes as long."""
+        images, chained = settings["n"] * settings["steps"], settings["method"] == "chain"
+        layers = 1 + len(store.network.finer_layers(settings["layer"])) * chained  # a chain takes all steps at each
+        times = {"baseline": [PASSES[0]], "made": layers * [PASSES[1]], "components": [PASSES[1]]}
+        collected = [("statistics", self.n_images)] * bool(self._missing(store, settings))
+        return collected + [(name, passes * images) for name in parts for passes in times[name]]
 
     def _collect(self, store, watch, settings):
         net, class_name, layers = store.network, settings["class_name"], self._missing(store, settings)
@@ -281,7 +284,7 @@ class Explorer:
             images = store.activations(class_name, IMAGE)
         else:
             source, asked = self.choices.source, {"size": net.image_size, "progress": False}
-            self._tell(f"Reading images of {class_name} in {source}, which may be downloaded on first use …")
+            self._tell(f"Reading images of {class_name} in {source}{DOWNLOADED * (source == 'imagenette')} …")
             # The first few are read twice, so that there is something to see before all are read.
             watch("saliency", 0.0, load_images(source, class_name, settings["n"], **asked))
             images = load_images(source, class_name, self.n_images, **asked)
