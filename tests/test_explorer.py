@@ -314,7 +314,7 @@ def large_network(flat):
 def test_a_large_network_starts_with_two_small_images_and_one_button_makes_them_large(tmp_path):
     net = large_network(flat=False)
     panel = Explorer(net, folder=tmp_path, n_images=6, steps=2)
-    assert panel.controls["size"].options == (96, 128, 160, 192) and panel.controls["size"].value == 128
+    assert panel.choices.sizes == [96, 128, 160, 192] and panel.controls["size"].value == 128
     assert panel.controls["layer"].value == "conv" and not panel.buttons["full"].disabled
     assert run(panel, class_name="cat", seed=3).startswith("Done")
     small, before = panel.result, panel.path
@@ -350,6 +350,18 @@ def test_what_was_chosen_stays_at_another_size(tmp_path):
     panel.controls["target"].value = CHANNEL
     panel.controls["size"].value = 192
     assert panel.controls["target"].value == CHANNEL and not panel.controls["target"].disabled
+
+
+def test_another_network_starts_anew(tmp_path, mini):
+    panel = Explorer(mini, folder=tmp_path, layer="block5_conv3")
+    assert panel.controls["n"].value == 4
+    for net in (large_network(flat=False), large_network(flat=False)):
+        panel.choices.use(net)
+        chosen = [panel.controls[name].value for name in ("size", "layer", "n")]
+        assert chosen == [128, "conv", 2]
+        panel.controls["size"].value, panel.controls["layer"].value, panel.controls["n"].value = 192, "head", 7
+    panel.choices.use(net, "partworld")  # which is the same
+    assert [panel.controls[name].value for name in ("size", "layer", "n")] == [192, "head", 7]
 
 
 def test_small_images_have_one_size_and_no_preview(panel):

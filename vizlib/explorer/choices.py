@@ -3,6 +3,7 @@
 from os import PathLike
 
 import ipywidgets as widgets
+import numpy as np
 from traitlets import TraitError
 
 from vizlib.attribution import RULES
@@ -92,17 +93,19 @@ class Choices:
         known = {name: class_names(name) for name in asked}
         shared = {name: [x for x in own if not net.classes or x in net.classes] for name, own in known.items()}
         source = next((name for name, classes in shared.items() if classes), next(iter(known)))
-        is_other, large = net is not self.whole, len(sizes(net)) > 1
-        self.whole, self.source, self.sizes = None, source, sizes(net)  # nothing is explained while all is exchanged
+        is_other, self.whole = net is not self.whole, None  # so that nothing is explained while all is exchanged
+        self.source, self.sizes = source, sizes(net)
         fitting = [name for name in SOURCES if not net.classes or {*class_names(name)} & {*net.classes}]
         self.controls["source"].options, self.controls["source"].value = fitting, str(source)
         classes = shared[source] or known[source]
         self._offer("class_name", classes, classes[0])
-        self._offer("size", self.sizes, PREVIEW if large else net.image_size)
+        if is_other:
+            self.controls["layer"].options = ()  # so that none of another network stays
+            self.controls["size"].options = [(" × ".join(map(str, np.ravel(size))), size) for size in self.sizes]
+            self.controls["size"].value = PREVIEW if PREVIEW in self.sizes[:-1] else net.image_size
+            self.controls["n"].value = FEW if len(self.sizes) > 1 else SOME
         self.whole = net
         self._resize(self.controls["size"].value)
-        if is_other:
-            self.controls["n"].value, self.controls["layer"].value = FEW if large else SOME, first_layer(net)
 
     def _resize(self, size):
         """Look at images of another size."""
