@@ -42,7 +42,7 @@ class Jury:
         return Verdict(recognised, " · ".join(filter(None, parts)), known[index])
 
     def _recognised(self, images, class_name):
-        if not self.network.classes or images.shape[1] != self.network.image_size:
+        if class_name not in self.network.classes or images.shape[1] != self.network.image_size:
             return ""
         probabilities = np.exp(self.network.log_probabilities(self.network.scores(images)))
         wanted = probabilities[:, self.network.class_index(class_name)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from vizlib import partworld
 from vizlib._arrays import Size, as_images, sides, to_uint8
+from vizlib._progress import progress_bar
 from vizlib.images.files import fitted, read_image
 from vizlib.images.folders import classes_in, files_of
 from vizlib.images.imagenet import ARCHIVES, IMAGENETTE, SYNSETS, imagenette
@@ -123,7 +123,7 @@ def _read(files, class_name, n, size, fit, progress):
         except Exception as error:  # on a damaged file Pillow's decoders raise nearly anything
             return None, "", error
 
-    shown = tqdm(total=len(pixels), desc=class_name, unit="image", delay=PATIENCE, disable=not progress)
+    shown = progress_bar(None, class_name, len(pixels), "image", delay=PATIENCE, disable=not progress)
     with ThreadPoolExecutor() as threads, shown as bar:
         while some := list(islice(left, min(AHEAD, len(pixels) - found))):
             for file, (picture, assumed, error) in zip(some, threads.map(read, some), strict=True):

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import keras
-from tqdm.auto import tqdm
 
+from vizlib._progress import progress_bar
 from vizlib.images import load_images
 from vizlib.networks import Network
 from vizlib.store.files import IMAGE
@@ -72,7 +72,7 @@ def collect(
 def _collect_classes(store, source, class_names, layers, keep_activations, n, client, progress):
     net = store.network
     if client is None:
-        for class_name in tqdm(class_names, "classes", unit="class", disable=not progress):
+        for class_name in progress_bar(class_names, "classes", unit="class", disable=not progress):
             images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=progress)
             collect_class(store, images, class_name, layers, keep_activations, progress=progress)
         return
@@ -82,7 +82,7 @@ def _collect_classes(store, source, class_names, layers, keep_activations, n, cl
     shared = (net.settings, str(store.path), source, layers, keep_activations, n)
     tasks = [client.submit(_collect_on_worker, network, name, *shared, pure=False) for name in class_names]
     try:
-        for task in tqdm(as_completed(tasks), "classes", len(tasks), unit="class", disable=not progress):
+        for task in progress_bar(as_completed(tasks), "classes", len(tasks), "class", disable=not progress):
             task.result()
     finally:
         client.cancel(tasks)

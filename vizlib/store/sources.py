@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm.auto import tqdm
 
+from vizlib._progress import progress_bar
 from vizlib.images import Rows, as_images, to_uint8
 
 Images = Rows | Iterable  # of batches
@@ -86,7 +86,7 @@ class SpooledImages:
         total = count(images, n)
         with (
             open(self.path or os.devnull, "wb") as file,
-            tqdm(total=total, desc=progress, unit="image", disable=progress is None) as bar,
+            progress_bar(None, progress, total, "image", disable=progress is None) as bar,
         ):
             for part in batches(images, n, self._as_images):
                 if part.shape[1:] != self.shape[1:]:

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 from keras import ops, tree
-from tqdm.auto import trange
 
+from vizlib._progress import progress_bar
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 from vizlib.networks.network import Network
 from vizlib.synthesis.canvases import Canvas
@@ -89,7 +89,7 @@ def optimize(
     scale = ops.convert_to_tensor(SCALE)
     states = [(v, start_rule(v), scale, (ops.full((len(v[0]),), np.inf), net.shown(canvas.image(v)))) for v in parts]
     history, interrupted = [], False
-    with trange(steps, disable=not progress, unit="step") as bar:
+    with progress_bar(range(steps), "optimize", disable=not progress) as bar:
         try:
             for step in bar:
                 if any(term.every and step % term.every == 0 for term in terms):
