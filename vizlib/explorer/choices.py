@@ -8,7 +8,7 @@ from traitlets import TraitError
 
 from vizlib.attribution import RULES
 from vizlib.explorer.comparison import METHODS, WEIGHED
-from vizlib.explorer.starting import PREVIEW, at_size, first_layer, sizes
+from vizlib.explorer.starting import PREVIEW, first_layer, sizes
 from vizlib.images import class_names
 from vizlib.networks import Network
 from vizlib.networks.applications import APPLICATIONS
@@ -110,7 +110,7 @@ class Choices:
     def _resize(self, size):
         """Look at images of another size."""
         if self.whole is not None:
-            self.net = at_size(self.whole, size)
+            self.net = self.whole.resized(size)
             there = self.net.graph()[1].tensors
             self._offer("layer", [layer for layer in self.net.layers if layer in there], first_layer(self.whole))
             self._explain()

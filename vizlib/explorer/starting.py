@@ -1,7 +1,6 @@
 """What a network is first looked at with: how large images and at which layer."""
 
 from vizlib.networks import Network
-from vizlib.networks.network import SCORES
 
 PREVIEWS = 96, 128, 160  # pixels of a side that larger images are looked at with
 PREVIEW = 128  # to start with, at a third of the time of 224
@@ -27,15 +26,3 @@ def first_layer(net: Network) -> str:
     fine = [name for name, side in sides.items() if side >= least]
     rectified = [name for name in fine if name in graph.ceiling]
     return (rectified or [name for name in fine if graph.origin[name].weights] or net.layers)[-1]
-
-
-def at_size(net: Network, size: int) -> Network:
-    """A network for images of another size; without class scores where it has none there."""
-    if size == net.image_size:
-        return net
-    small = Network(net.model, net.preprocess, net.classes, size, net.dtype, net.output)
-    try:
-        small.features((SCORES,))
-    except ValueError:
-        return Network(net.model, net.preprocess, (), size, net.dtype, net.output)
-    return small

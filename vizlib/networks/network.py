@@ -142,6 +142,8 @@ class Network:
 
     def resized(self, size: Size) -> Self:
         """The same network for images of another size; without classes if it has no scores there."""
+        if size == self.image_size:
+            return self
         settings = self.settings | {"size": size}
         found = type(self)(self.model, **settings)
         return type(self)(self.model, **settings | {"classes": ()}) if found.graph()[1].scores is None else found
