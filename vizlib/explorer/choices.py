@@ -154,5 +154,5 @@ class Choices:
         if class_name not in self.whole.classes:
             return f"This network has no score of {class_name}"
         if not self.net.classes:
-            return f"This network has class scores at {self.whole.image_size} px alone: Full size shows them"
+            return f"This network has class scores at {self.whole.own_size} alone: Full size shows them"
         return ""
