@@ -16,7 +16,7 @@ from vizlib.partworld.embedded import load_judge
 SETUP = ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 OLDEST = re.search(r"^keras>=([\d.]+)$", SETUP["options"]["install_requires"], re.MULTILINE)[1] + ".0"
-TESTS = "graph", "network", "identity", "batches", "compiled"
+TESTS = "graph", "network", "identity", "batches", "compiled", "precision", "weights", "tokens", "inputs"
 NETWORKS = "mini", "classifier", "parts"
 
 IDENTITIES = f"""

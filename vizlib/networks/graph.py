@@ -150,7 +150,9 @@ class Graph:
             else:
                 activation = layers.Activation(function, name=f"{name}_activation", dtype=dtype)
         else:
-            linear, activation = twin(operation, name, **policy), None
+            casts = self._policy and type(operation).__name__ == "Cast" and operation.dtype in ("bfloat16", "float16")
+            to = {"dtype": self._policy["_dtype_policy"].compute_dtype} if casts else {}  # as Keras 3.9 has in its graphs
+            linear, activation = twin(operation, name, **policy, **to), None
             if isinstance(operation, keras.Layer) and any(map(_has_relu, operation._flatten_layers())):
                 self._hidden[linear.name] = operation.name
         ceiling = relu_ceiling(activation)
