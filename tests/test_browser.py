@@ -15,7 +15,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import h5py
 import keras
 import nbformat
 import numpy as np
@@ -24,7 +23,6 @@ from conftest import ROOT
 from PIL import Image
 
 import vizlib as viz
-from vizlib.images import SYNSETS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is one of the test extras")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -333,31 +331,10 @@ def own_model(folder, mini):
 
 
 def published(folder, shared, address):
-    """VGG16's weights and Imagenette's smaller archive, as far as they are here, for a server; and who asks for them.
+    """VGG16's weights and Imagenette's smaller archive, to be served; what has a kernel ask for them there."""
+    from standins import write_vgg16
 
-    The classes of the head are twenty of ImageNet: the fully connected layers take the means over positions of the last
-    layer, and hand them on.
-    """
-    with h5py.File(folder / "vgg16.h5", "w") as file:
-        arrays = {}
-        for part in ("1to3", "4to5"):
-            with h5py.File(shared / f"vgg16/vgg16_blocks{part}.h5") as blocks:
-                arrays |= {name: (own["kernel"][()], own["bias"][()]) for name, own in blocks.items()}
-        with h5py.File(shared / "imagenet/head20.h5") as head:
-            kernel, bias = head["predictions/kernel"][()], head["predictions/bias"][()]
-        known = [name.lower().replace("-", "_") for name in SYNSETS.values()]
-        places = [known.index(name) for name in (shared / "imagenet/head20.txt").read_text().split("\n")[:20]]
-        means, same, scores = np.zeros((25088, 4096), "f4"), np.zeros((4096, 4096), "f4"), np.zeros((4096, 1000), "f4")
-        means[:, :512], same[range(512), range(512)] = np.tile(np.eye(512, dtype="f4") / 49, (49, 1)), 1
-        scores[:512, places], biases = kernel, np.full(1000, -30, "f4")
-        biases[places] = bias
-        arrays |= {"fc1": (means, np.zeros(4096)), "fc2": (same, np.zeros(4096)), "predictions": (scores, biases)}
-        file.attrs["layer_names"] = list(arrays)
-        for name, (kernel, bias) in arrays.items():
-            group = file.create_group(name)
-            group.attrs["weight_names"] = ["kernel", "bias"]
-            group.create_dataset("kernel", data=kernel, compression="gzip", compression_opts=1)
-            group["bias"] = bias
+    write_vgg16(shared, folder / "vgg16.h5")
     with tarfile.open(folder / "imagenette2-160.tgz", "w:gz") as tar:
         tar.add(shared / "imagenet/photos/train/church", "imagenette2-160/train/n03028079")
     return f"""
@@ -371,25 +348,31 @@ vizlib.images.imagenet.ORIGIN = "{address}"
 @pytest.fixture
 def newcomer(browser, lab, folder, capsys):
     """Open the notebook and have a few things chosen: the panel with its first pictures, of a class of one's choice."""
+    panels = []
 
     def found(name, class_name, **entered):
         shutil.copy(folder / "explorer.ipynb", folder / f"{name}.ipynb")
         begun = time.monotonic()
         panel = Panel(opened(browser, lab, name))
+        panels.append(panel)
         for label, value in entered.items():
             panel.enter(label, value)
             if label == "network":
                 panel.wait_for(f"^Loaded .*{re.escape(str(value)[-9:])}: ")
+            if label == "source":  # a user sees its classes before choosing one
+                panel.page.locator("select > option:first-child", has_text="cat").wait_for(state="attached")
         panel.choose("class", class_name)
         panel.button("Run").click()
         panel.page.locator("figure > img").first.wait_for()
         seconds = time.monotonic() - begun
         with capsys.disabled():
             print(f"\nnewcomer, {name}: {seconds:.0f} s from opening the page to the first picture of a {class_name}")
-        assert seconds < 60
+        assert seconds < 60 * max(1, os.getloadavg()[0] / os.cpu_count())  # of a machine that does nothing else
         return panel
 
-    return found
+    yield found
+    for panel in panels:
+        panel.page.close()
 
 
 def test_a_newcomer_with_nothing_sees_a_picture_within_a_minute(newcomer):
@@ -406,7 +389,8 @@ def test_a_newcomer_with_a_model_and_a_folder_sees_a_picture_within_a_minute(new
     assert "this network sees clock in 4 of 4" in panel.page.locator("figcaption").nth(2).inner_text()
 
 
-def test_a_newcomer_with_vgg16_sees_a_picture_within_a_minute(newcomer, folder, shared):
+def test_a_newcomer_with_vgg16_sees_a_picture_within_a_minute(newcomer, folder, shared, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
     served = folder / "served"
     served.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served))

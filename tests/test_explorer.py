@@ -369,6 +369,15 @@ def test_small_images_have_one_size_and_no_preview(panel):
     assert panel.buttons["full"].disabled
 
 
+def test_oblong_images_stay_oblong(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((24, 32, 3))
+    oblong = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs))
+    panel = Explorer(viz.Network(oblong), folder=tmp_path, n_images=20, n=2, steps=3)
+    assert panel.controls["size"].label == "24 × 32" and panel.controls["size"].disabled
+    assert run(panel).startswith("Done in") and panel.result.made.images.shape == (2, 24, 32, 3)
+
+
 def test_without_a_relu_there_are_no_guided_rules(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((6, 6, 3))

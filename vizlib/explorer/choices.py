@@ -128,7 +128,7 @@ class Choices:
             return
         channels = self.net.features((layer,)).output[layer].shape[-1]
         self.controls["channel"].max = channels - 1
-        self._disable("size", len(self.sizes) == 1 and "Images of this network are small: there is no preview of them")
+        self._disable("size", len(self.sizes) == 1 and "Images of this network have one size: there is no preview")
         self._force("target", self._without_score(), CLASS, CHANNEL)
         of_class = self.controls["target"].value == CLASS and "The class score is shown, which has no channels"
         self._disable("channel", of_class, f"0 to {channels - 1} of {layer}")

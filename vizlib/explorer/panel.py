@@ -293,13 +293,11 @@ class Explorer:
 
     def _doubted(self, store, class_name):
         """What is wrong where the network does not recognise images of the class; nothing if it does."""
-        net = store.network
-        known = store.activations(class_name, IMAGE, np.arange(min(CHECKED[1], store.n_images(class_name))))
-        if class_name not in net.classes or len(known) < CHECKED[0]:
+        asked, n = (store.path, class_name), min(CHECKED[1], store.n_images(class_name))
+        if class_name not in store.network.classes or n < CHECKED[0]:
             return ""
-        asked = net.fingerprint, class_name
         if asked not in self._checks:
-            self._checks[asked] = check(net, known, class_name)
+            self._checks[asked] = check(store.network, store.activations(class_name, IMAGE, np.arange(n)), class_name)
         return "" if self._checks[asked].ok else self._checks[asked].text
 
     def _compare(self, store, watch, settings):

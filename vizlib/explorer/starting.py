@@ -1,5 +1,6 @@
 """What a network is first looked at with: how large images and at which layer."""
 
+from vizlib.images import Size
 from vizlib.networks import Network
 
 PREVIEWS = 96, 128, 160  # pixels of a side that larger images are looked at with
@@ -7,8 +8,8 @@ PREVIEW = 128  # to start with, at a third of the time of 224
 GRID = 24  # positions of a side
 
 
-def sizes(net: Network) -> list[int]:
-    """The sizes that images of a network can be looked at in, its own the last: one, if that is no larger."""
+def sizes(net: Network) -> list[Size]:
+    """The sizes that images of a network can be looked at in, its own the last: one, if that is small or no square."""
     whole = net.image_size
     return [size for size in PREVIEWS if isinstance(whole, int) and whole > max(PREVIEWS)] + [whole]
 
