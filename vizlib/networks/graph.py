@@ -150,9 +150,7 @@ class Graph:
             else:
                 activation = layers.Activation(function, name=f"{name}_activation", dtype=dtype)
         else:
-            casts = self._policy and type(operation).__name__ == "Cast" and operation.dtype in ("bfloat16", "float16")
-            to = {"dtype": self._policy["_dtype_policy"].compute_dtype} if casts else {}  # as Keras 3.9 has in its graphs
-            linear, activation = twin(operation, name, **policy, **to), None
+            linear, activation = twin(operation, name, **policy, **self._cast(operation)), None
             if isinstance(operation, keras.Layer) and any(map(_has_relu, operation._flatten_layers())):
                 self._hidden[linear.name] = operation.name
         ceiling = relu_ceiling(activation)
@@ -160,6 +158,12 @@ class Graph:
             activation = layers.Activation(_ending(self._relu, ceiling), name=f"{name}_rule", dtype=dtype)
             self._replaced.append(activation.name)
         return linear, activation
+
+    def _cast(self, operation):
+        """What differs in the twin of a cast to half the bits, which Keras 3.9 has in graphs of mixed precision."""
+        if self._policy and type(operation).__name__ == "Cast" and operation.dtype in ("bfloat16", "float16"):
+            return {"dtype": self._policy["_dtype_policy"].compute_dtype}
+        return {}
 
     def check_rule(self, model: keras.Model) -> None:
         """Raise ValueError unless `relu` took the place of a ReLU in a part of the graph, and of all of them."""
