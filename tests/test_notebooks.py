@@ -167,7 +167,7 @@ def test_vgg16_on_imagenette_runs_with_stand_ins(shared, folder, tmp_path, monke
     check_outputs(notebook, FIGURES[VGG16.stem] + 2)
     text = "".join(o.data.get("text/plain", "") for x in code(notebook) for o in x.outputs if "data" in o)
     assert re.search(r"ok=True, text='church is recognised in 1[12] of 12 images \(0\.012 by chance\)\.'", text)
-    assert re.search(r"ok=False, text='church is recognised in 0 of 12 images \(0\.012 by chance\), but in 1[12] ", text)
+    assert re.search(r"ok=False, text='church is recognised in 0 of 12 images \(.*\), but in 1[12] ", text)
 
 
 def test_committed_are_generated_images_and_no_photographs():
