@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks runs docs bench realism layers train clean
+.PHONY: help demo test lint lab notebooks runs versions docs bench realism layers train clean
 .PHONY: photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
@@ -40,6 +40,11 @@ LAYERS ?= block2_conv2 block3_conv3
 
 runs: .venv/ready  ## execute NOTEBOOK once for each of CLASSES and LAYERS; pages and an overview in output/runs
 	$(PY) scripts/runs.py $(NOTEBOOK) --classes $(CLASSES) --layers $(LAYERS)
+
+TESTS ?= tests --ignore tests/test_browser.py
+
+versions: .venv/ready  ## TESTS on Python 3.11 to 3.13, as far as they are here, each with the oldest and newest Keras
+	$(SERIAL) $(PY) scripts/versions.py $(TESTS)
 
 docs: .venv/ready  ## the API reference in output/api, from the docstrings; fails where they are wrong
 	$(PY) scripts/docs.py

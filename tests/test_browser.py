@@ -6,11 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import threading
 import time
 from base64 import b64decode
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import h5py
+import keras
 import nbformat
 import numpy as np
 import pytest
@@ -18,6 +24,7 @@ from conftest import ROOT
 from PIL import Image
 
 import vizlib as viz
+from vizlib.images import SYNSETS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is one of the test extras")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -47,6 +54,7 @@ NO_TOKEN = ["--no-browser", "--ServerApp.port_retries=0", "--allow-root"]
 def serve(command, port, folder):
     """A server, when it answers."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", "JUPYTER_CONFIG_DIR": str(folder)}
+    environment |= {"IPYTHONDIR": str(folder / "ipython"), "KERAS_HOME": str(folder / "keras")}
     log = (folder / f"{port}.log").open("w")
     server = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, stdout=log, stderr=log, env=environment)
     for _ in range(240):
@@ -87,17 +95,21 @@ def browser():
 def lab(folder):
     free = "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
     server = serve(["jupyterlab", *NO_TOKEN, "--port=18871", *free], 18871, folder)
-    yield "http://localhost:18871/lab/tree/explorer.ipynb"
+    yield "http://localhost:18871/lab/workspaces"
     server.terminate()
     server.wait(30)
 
 
 @pytest.fixture(scope="module")
 def page(browser, lab):
-    """The notebook in JupyterLab, all of its cells run, with the panel in view."""
+    return opened(browser, lab, "explorer")
+
+
+def opened(browser, lab, name):
+    """A notebook in JupyterLab, all of its cells run, with the panel in view, and no other beside it."""
     page = browser.new_page(viewport={"width": 1600, "height": 1300})
     page.set_default_timeout(LIMIT)
-    page.goto(lab)
+    page.goto(f"{lab}/{name}/tree/{name}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -113,6 +125,11 @@ class Panel:
 
     def choose(self, label, value):
         self.page.get_by_label(label, exact=True).first.select_option(value)
+
+    def enter(self, label, value):
+        field = self.page.get_by_label(label, exact=True)
+        field.fill(str(value))
+        field.press("Enter")
 
     def button(self, name):
         return self.page.locator("button.jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$"))
@@ -173,9 +190,7 @@ def test_three_panels_fill_and_differ_between_classes(panel, capsys):
 def test_the_kernel_answers_while_a_run_goes_on_and_stop_keeps_the_best(panel):
     page = panel.page
     page.get_by_text("more", exact=True).last.click()
-    steps = page.get_by_label("steps", exact=True)
-    steps.fill("4000")
-    steps.press("Enter")
+    panel.enter("steps", 4000)
     panel.button("Run").click()
     page.locator("figure > img[alt^='baseline']").wait_for()
     bar = page.locator(".widget-hprogress .progress-bar").first
@@ -190,10 +205,26 @@ def test_the_kernel_answers_while_a_run_goes_on_and_stop_keeps_the_best(panel):
     panel.button("Stop").click()
     panel.wait_for("^Stopped after .*best so far")
     assert list(panel.pictures()) == ["Saliency of real images", "Simonyan baseline"]
-    steps.fill("40")
-    steps.press("Enter")
+    panel.enter("steps", 40)
     pictures, _, _ = panel.run()
     check_pictures(pictures)
+
+
+def test_the_panel_answers_while_a_cell_runs(panel, capsys):
+    """JupyterLab sends what widgets say to a subshell of the kernel, a thread beside that of the cells."""
+    page, cell = panel.page, panel.page.locator(".jp-CodeCell").last
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type("import time; time.sleep(120)")
+    page.keyboard.press("Control+Enter")
+    cell.locator(".jp-InputPrompt", has_text="[*]").wait_for()
+    pictures, first, whole = panel.run()
+    check_pictures(pictures)
+    assert cell.locator(".jp-InputPrompt").inner_text() == "[*]:"
+    with capsys.disabled():
+        print(f"\nbeside a cell: {first:.1f} s from Run to the first picture, {whole:.1f} s to the end")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
+    cell.get_by_text("KeyboardInterrupt").first.wait_for()
 
 
 def test_again_and_keep(panel):
@@ -251,9 +282,7 @@ def test_what_cannot_be_chosen_says_why_and_pictures_say_what_they_are(panel):
 
 
 def test_errors_are_told_in_the_panel_which_works_on(panel):
-    network = panel.page.get_by_label("network", exact=True)
-    network.fill("nowhere.keras")
-    network.press("Enter")
+    panel.enter("network", "nowhere.keras")
     panel.wait_for("This did not work. expected 'mini', 'vgg16'")
     pictures, _, _ = panel.run()
     check_pictures(pictures)
@@ -285,6 +314,116 @@ def test_the_same_notebook_under_voila(browser, folder):
     finally:
         server.terminate()
         server.wait(30)
+
+
+def own_model(folder, mini):
+    """A model of the user's own: a `.keras` file with its preprocessing in it, its class names beside it."""
+    model = keras.models.clone_model(mini.model)
+    model.set_weights(mini.model.get_weights())
+    first = model.get_layer("block1_conv1")
+    first.kernel.assign(first.kernel.numpy()[:, :, ::-1])  # of BGR
+    image = keras.Input((64, 64, 3))
+    pixels = keras.layers.Rescaling(255.0, offset=[-123.68, -116.779, -103.939])(image)
+    keras.Model(image, model(pixels)).save(folder / "own.keras")
+    (folder / "own.txt").write_text("\n".join(mini.classes))
+    for name in ("cat", "clock"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for i, picture in enumerate(viz.load_images("partworld", name, 60, seed=7)):
+            viz.images.save_image(folder / "pictures" / name / f"{i}.png", picture)
+
+
+def published(folder, shared, address):
+    """VGG16's weights and Imagenette's smaller archive, as far as they are here, for a server; and who asks for them.
+
+    The classes of the head are twenty of ImageNet: the fully connected layers take the means over positions of the last
+    layer, and hand them on.
+    """
+    with h5py.File(folder / "vgg16.h5", "w") as file:
+        arrays = {}
+        for part in ("1to3", "4to5"):
+            with h5py.File(shared / f"vgg16/vgg16_blocks{part}.h5") as blocks:
+                arrays |= {name: (own["kernel"][()], own["bias"][()]) for name, own in blocks.items()}
+        with h5py.File(shared / "imagenet/head20.h5") as head:
+            kernel, bias = head["predictions/kernel"][()], head["predictions/bias"][()]
+        known = [name.lower().replace("-", "_") for name in SYNSETS.values()]
+        places = [known.index(name) for name in (shared / "imagenet/head20.txt").read_text().split("\n")[:20]]
+        means, same, scores = np.zeros((25088, 4096), "f4"), np.zeros((4096, 4096), "f4"), np.zeros((4096, 1000), "f4")
+        means[:, :512], same[range(512), range(512)] = np.tile(np.eye(512, dtype="f4") / 49, (49, 1)), 1
+        scores[:512, places], biases = kernel, np.full(1000, -30, "f4")
+        biases[places] = bias
+        arrays |= {"fc1": (means, np.zeros(4096)), "fc2": (same, np.zeros(4096)), "predictions": (scores, biases)}
+        file.attrs["layer_names"] = list(arrays)
+        for name, (kernel, bias) in arrays.items():
+            group = file.create_group(name)
+            group.attrs["weight_names"] = ["kernel", "bias"]
+            group.create_dataset("kernel", data=kernel, compression="gzip", compression_opts=1)
+            group["bias"] = bias
+    with tarfile.open(folder / "imagenette2-160.tgz", "w:gz") as tar:
+        tar.add(shared / "imagenet/photos/train/church", "imagenette2-160/train/n03028079")
+    return f"""
+import keras.src.applications.vgg16, keras.src.utils.file_utils, vizlib.images.imagenet
+keras.src.applications.vgg16.WEIGHTS_PATH = "{address}/vgg16.h5"
+keras.src.utils.file_utils.validate_file = lambda *args, **settings: True
+vizlib.images.imagenet.ORIGIN = "{address}"
+"""
+
+
+@pytest.fixture
+def newcomer(browser, lab, folder, capsys):
+    """Open the notebook and have a few things chosen: the panel with its first pictures, of a class of one's choice."""
+
+    def found(name, class_name, **entered):
+        shutil.copy(folder / "explorer.ipynb", folder / f"{name}.ipynb")
+        begun = time.monotonic()
+        panel = Panel(opened(browser, lab, name))
+        for label, value in entered.items():
+            panel.enter(label, value)
+            if label == "network":
+                panel.wait_for(f"^Loaded .*{re.escape(str(value)[-9:])}: ")
+        panel.choose("class", class_name)
+        panel.button("Run").click()
+        panel.page.locator("figure > img").first.wait_for()
+        seconds = time.monotonic() - begun
+        with capsys.disabled():
+            print(f"\nnewcomer, {name}: {seconds:.0f} s from opening the page to the first picture of a {class_name}")
+        assert seconds < 60
+        return panel
+
+    return found
+
+
+def test_a_newcomer_with_nothing_sees_a_picture_within_a_minute(newcomer):
+    panel = newcomer("nothing", "clock")
+    panel.wait_for(r"^Done in")
+    check_pictures(panel.pictures())
+
+
+def test_a_newcomer_with_a_model_and_a_folder_sees_a_picture_within_a_minute(newcomer, folder, mini):
+    own_model(folder, mini)
+    panel = newcomer("own", "clock", network=folder / "own.keras", source=folder / "pictures")
+    panel.wait_for(r"^Done in \d+\.\d s\.$")  # the network recognises what it is shown
+    check_pictures(panel.pictures())
+    assert "this network sees clock in 4 of 4" in panel.page.locator("figcaption").nth(2).inner_text()
+
+
+def test_a_newcomer_with_vgg16_sees_a_picture_within_a_minute(newcomer, folder, shared):
+    served = folder / "served"
+    served.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    start = folder / "ipython/profile_default/startup/stand_ins.py"
+    start.parent.mkdir(parents=True, exist_ok=True)
+    start.write_text(published(served, shared, f"http://127.0.0.1:{server.server_port}"))
+    try:
+        panel = newcomer("vgg16", "church", network="vgg16")
+        assert panel.page.get_by_label("source", exact=True).input_value() == "imagenette"
+        assert panel.button("Full size").is_enabled()
+        panel.wait_for(r"about \d+ (s|min) left")
+        panel.button("Stop").click()
+        panel.wait_for("^Stopped")
+    finally:
+        server.shutdown()
+        start.unlink()
 
 
 def test_the_index_of_runs_shows_its_thumbnails(browser, tmp_path):

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 import vizlib as viz
+from vizlib.explorer.choices import CHANNEL, CLASS
 from vizlib.explorer.comparison import METHODS, compare_class
-from vizlib.explorer.panel import CHANNEL, CLASS, PANELS, Explorer
+from vizlib.explorer.panel import PANELS, Explorer
 from vizlib.plots import enlarged, gradient_colours
 from vizlib.synthesis import recipes
 
@@ -124,7 +125,7 @@ def test_every_method_can_be_chosen(panel, method):
 
 def test_a_stop_leaves_the_best_so_far(panel):
     at(panel, "baseline", lambda: click(panel, "stop"))
-    assert run(panel, steps=ENDLESS).endswith(": the best so far.")
+    assert re.match(r"Stopped after \d+\.\d s: the best so far\.", run(panel, steps=ENDLESS))
     assert is_shown(panel, "baseline", panel.result.baseline.images)
     assert panel.result.made is None and pixels(panel.panels["made"].value) is None
 
@@ -244,11 +245,34 @@ def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypa
 
 
 def test_an_error_is_told_in_the_panel_which_keeps_working(panel):
-    whole, panel.source = panel.source, "no <such> folder"
+    whole, panel.choices.source = panel.choices.source, "no <such> folder"
     assert run(panel).startswith("This did not work. expected")
     assert "no &lt;such&gt; folder" in panel.status.value and panel.bar.bar_style == "danger"
-    panel.source = whole
+    panel.choices.source = whole
     assert run(panel).startswith("Done in") and not panel.bar.bar_style and panel.buttons["stop"].disabled
+
+
+def test_the_time_left_is_told_while_collecting_and_while_images_are_made(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("vizlib.explorer.panel.REFRESH", 0)
+    panel, told = Explorer(net, folder=tmp_path, n_images=130, layer="conv2", steps=20, n=2), {}
+
+    def note(change):
+        told.setdefault(panel.bar.description, set()).add(panel.status.value)
+
+    panel.bar.observe(note, "value")
+    run(panel)
+    for stage in ("statistics", "baseline", "made"):  # of 5 blocks of images, and of 20 steps each
+        assert any(re.match(r"Running: about \d+ s left\.", text) for text in told[stage]), told[stage]
+
+
+def test_what_the_network_does_not_recognise_is_told(panel, net):
+    assert net.scores(viz.load_images("partworld", "face", 30, size=6)).argmax(axis=1).max() > 0  # of random weights
+    assert re.search(r"Done in \d+\.\d s\. face is recognised in 0 of 30 images", run(panel))
+
+
+def test_nothing_is_said_of_what_is_recognised(mini, tmp_path):
+    panel = Explorer(mini, folder=tmp_path, n_images=12, n=1, steps=2, layer="block4_conv3")
+    assert re.fullmatch(r"Done in \d+\.\d s\.", run(panel))
 
 
 def test_any_exception_is_told(panel, monkeypatch):
@@ -264,7 +288,8 @@ def test_another_network_brings_its_own_choices(panel, tiny_cnn, tmp_path):
     first = panel.path
     panel.controls["network"].value = str(tmp_path / "other.keras")
     panel.wait()
-    assert "Loaded" in panel.status.value and panel.net.classes == () and panel.path == first  # of the same weights
+    assert "Loaded" in panel.status.value and panel.choices.net.classes == ()
+    assert panel.path == first  # of the same weights
     assert panel.controls["target"].disabled and "no class" in panel.controls["target"].tooltip
     assert panel.controls["target"].value == CHANNEL and len(panel.controls["class_name"].options) == 12
     assert run(panel, channel=1).startswith("Done in") and panel.result.neuron == ("conv2", 1)
@@ -274,7 +299,7 @@ def test_another_network_brings_its_own_choices(panel, tiny_cnn, tmp_path):
     assert panel.controls["channel"].max == 47 and not panel.controls["target"].disabled
     panel.controls["network"].value = "nowhere.keras"
     panel.wait()
-    assert "did not work. expected 'mini'" in unescape(panel.status.value) and panel.net.image_size == 64
+    assert "did not work. expected 'mini'" in unescape(panel.status.value) and panel.choices.net.image_size == 64
 
 
 def large_network(flat):
@@ -286,25 +311,74 @@ def large_network(flat):
     return viz.Network(keras.Model(inputs, layers.Dense(2, name="head")(pooled)), classes=["face", "cat"])
 
 
-def test_large_images_are_looked_at_in_a_smaller_size(tmp_path):
+def test_a_large_network_starts_with_two_small_images_and_one_button_makes_them_large(tmp_path):
     net = large_network(flat=False)
-    panel = Explorer(net, folder=tmp_path, n_images=6, steps=2, n=1)
-    assert panel.controls["size"].options == (96, 128, 160, 192) and panel.controls["size"].value == 128
-    assert run(panel, layer="conv").startswith("Done") and panel.result.made.images.shape == (1, 128, 128, 3)
-    assert run(panel, size=192).startswith("Done") and panel.result.made.images.shape == (1, 192, 192, 3)
-    assert panel.net is net and panel.controls["layer"].value == "conv"
+    panel = Explorer(net, folder=tmp_path, n_images=6, steps=2)
+    assert panel.choices.sizes == [96, 128, 160, 192] and panel.controls["size"].value == 128
+    assert panel.controls["layer"].value == "conv" and not panel.buttons["full"].disabled
+    assert run(panel, class_name="cat", seed=3).startswith("Done")
+    small, before = panel.result, panel.path
+    assert small.made.images.shape == small.baseline.images.shape == (2, 128, 128, 3)
+    click(panel, "full")
+    panel.wait()
+    large = panel.result
+    assert large.made.images.shape == large.real.shape == (2, 192, 192, 3) and panel.choices.net is net
+    assert large[:3] == small[:3] == ("cat", "conv", "cat") and panel.path != before
+    for found in (small.made, large.made):
+        assert (found.provenance["seed"], found.provenance["method"]) == (3, "reconstruct")
+    assert panel.buttons["full"].disabled and "own size" in panel.buttons["full"].tooltip
 
 
 def test_a_head_of_one_size_leaves_the_layers_before_it(tmp_path):
     panel = Explorer(large_network(flat=True), folder=tmp_path, n_images=6, steps=2, n=1)
-    assert panel.controls["size"].value == 192 and panel.controls["target"].value == CLASS
-    panel.controls["size"].value = 96
-    assert panel.controls["layer"].options == ("conv", "pooled")
+    target = panel.controls["target"]
+    assert panel.controls["size"].value == 128 and panel.controls["layer"].options == ("conv", "pooled")
     assert panel.controls["class_name"].options == ("face", "cat")
-    assert panel.controls["target"].disabled and "class scores at 192 px alone" in panel.controls["target"].tooltip
-    assert run(panel, layer="conv").startswith("Done") and panel.result.made.images.shape == (1, 96, 96, 3)
+    assert target.disabled and target.tooltip == "This network has class scores at 192 px alone: Full size shows them"
+    assert run(panel).startswith("Done") and panel.result.neuron == ("conv", 0)
+    click(panel, "full")
+    panel.wait()
+    assert not target.disabled and panel.controls["layer"].options[-1] == "head" and panel.result.neuron == "face"
+    target.value = CHANNEL
+    panel.controls["size"].value = 160
     panel.controls["size"].value = 192
-    assert not panel.controls["target"].disabled and panel.controls["layer"].options[-1] == "head"
+    assert target.value == CLASS
+
+
+def test_what_was_chosen_stays_at_another_size(tmp_path):
+    panel = Explorer(large_network(flat=False), folder=tmp_path)
+    panel.controls["target"].value = CHANNEL
+    panel.controls["size"].value = 192
+    assert panel.controls["target"].value == CHANNEL and not panel.controls["target"].disabled
+
+
+def test_another_network_starts_anew(tmp_path, mini):
+    panel = Explorer(mini, folder=tmp_path, layer="block5_conv3")
+    assert panel.controls["n"].value == 4
+    for net in (large_network(flat=False), large_network(flat=False)):
+        panel.choices.use(net)
+        chosen = [panel.controls[name].value for name in ("size", "layer", "n")]
+        assert chosen == [128, "conv", 2]
+        panel.controls["size"].value, panel.controls["layer"].value, panel.controls["n"].value = 192, "head", 7
+    panel.choices.use(net, "partworld")  # which is the same
+    assert [panel.controls[name].value for name in ("size", "layer", "n")] == [192, "head", 7]
+
+
+def test_small_images_have_one_size_and_no_preview(panel):
+    assert panel.controls["size"].disabled and "no preview" in panel.controls["size"].tooltip
+    assert panel.buttons["full"].disabled
+
+
+def test_without_a_relu_there_are_no_guided_rules(tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((6, 6, 3))
+    smooth = keras.Model(inputs, keras.layers.Conv2D(4, 3, activation="silu", name="conv")(inputs))
+    panel = Explorer(viz.Network(smooth), folder=tmp_path, n_images=20, n=2, steps=3)
+    rule = panel.controls["rule"]
+    assert rule.value == "gradient" and rule.disabled and rule.tooltip == "This network has no ReLU"
+    assert run(panel).startswith("Done in") and panel.result.neuron == ("conv", 0)
+    panel.choices.use(viz.load_network("mini"))
+    assert rule.value == "guided" and not rule.disabled and "ReLU on the way back" in rule.tooltip
 
 
 def test_the_panel_is_what_a_notebook_shows(panel):
@@ -331,14 +405,19 @@ def test_settings_that_are_not_offered_are_refused(net, tmp_path, settings, mess
         Explorer(net, folder=tmp_path, **settings)
 
 
-def test_a_source_of_other_classes_is_refused(tiny_cnn, tmp_path):
-    with pytest.raises(ValueError, match="source with classes of the network; received 'partworld' with face, cat"):
-        Explorer(viz.load_network(tiny_cnn, classes=["a", "b", "c"]), folder=tmp_path)
+def test_classes_that_the_network_does_not_know_have_no_scores_and_yet_statistics(tiny_cnn, tmp_path):
+    other = viz.load_network(tiny_cnn, classes=["a", "b", "c"])
+    panel = Explorer(other, folder=tmp_path, n_images=20, n=2, steps=3)
+    target = panel.controls["target"]
+    assert panel.choices.source == "partworld" and len(panel.controls["class_name"].options) == 12
+    assert target.disabled and target.tooltip == "This network has no score of face" and target.value == CHANNEL
+    assert run(panel).startswith("Done in") and panel.result.made.images.shape == (2, 6, 6, 3)
+    assert "a judge sees face" not in panel.panels["made"].value  # it knows images of 64 px
 
 
 def test_a_network_of_imagenet_starts_with_imagenette(tiny_cnn, tmp_path):
     panel = Explorer(viz.load_network(tiny_cnn, classes=["church", "tench", "x"]), folder=tmp_path)
-    assert panel.source == panel.controls["source"].value == "imagenette"
+    assert panel.choices.source == panel.controls["source"].value == "imagenette"
     assert panel.controls["class_name"].options == ("church", "tench")
 
 
@@ -357,10 +436,10 @@ def test_another_source_is_taken_with_its_classes_and_a_folder_of_its_own(net, a
     panel = Explorer(net, folder=tmp_path / "output")
     before = panel.path
     panel.controls["source"].value = animals
-    assert panel.source == animals and panel.controls["class_name"].options == ("cat", "fish")
+    assert panel.choices.source == animals and panel.controls["class_name"].options == ("cat", "fish")
     assert panel.path != before and panel.path.parent == before.parent
     panel.controls["source"].value = "nowhere"
-    assert panel.controls["source"].value == panel.source == animals
+    assert panel.controls["source"].value == panel.choices.source == animals
     assert panel.status.value.startswith("This did not work. expected") and "nowhere" in panel.status.value
     panel.controls["source"].value = "partworld"
     assert panel.path == before and "face" in panel.controls["class_name"].options and panel.status.value == ""
@@ -368,11 +447,11 @@ def test_another_source_is_taken_with_its_classes_and_a_folder_of_its_own(net, a
 
 def test_a_network_with_other_classes_brings_another_source(tiny_cnn, tmp_path, monkeypatch, net):
     other = viz.load_network(tiny_cnn, classes=["church", "tench", "x"])
-    monkeypatch.setattr("vizlib.explorer.panel.load_network", lambda name: other)
     panel = Explorer(net, folder=tmp_path)
+    monkeypatch.setattr("vizlib.explorer.panel.load_network", lambda name: other)
     panel.controls["network"].value = "vgg16"
     panel.wait()
-    assert panel.source == "imagenette" and panel.status.value.startswith("Loaded vgg16")
+    assert panel.choices.source == "imagenette" and panel.status.value.startswith("Loaded vgg16")
 
 
 def test_compare_class_needs_statistics(net, tmp_path):

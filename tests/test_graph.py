@@ -291,18 +291,56 @@ def test_a_cut_can_be_saved_and_read_in_safe_mode(tmp_path):
     assert len(again) == 3
 
 
-class Hidden(layers.Layer):
-    """A layer of one's own with a ReLU that nobody sees from without."""
+class Seen(layers.Layer):
+    """A layer of one's own that Keras can follow, with a ReLU in it."""
 
     def __init__(self, **options):
         super().__init__(**options)
-        self.conv = layers.Conv2D(2, 1, activation="relu")
+        self.conv = layers.Conv2D(2, 1, activation="relu", name="inner")
 
     def build(self, shape):
         self.conv.build(shape)
 
     def call(self, x):
         return self.conv(x) + 1
+
+
+class Hidden(Seen):
+    """The same with a weight of its own, which a graph would take for a constant: its ReLU is out of reach."""
+
+    def build(self, shape):
+        super().build(shape)
+        self.shift = self.add_weight(shape=(), initializer="zeros", name="shift")
+
+    def call(self, x):
+        return super().call(x) + self.shift
+
+
+def test_what_is_in_a_layer_of_ones_own_is_seen_and_nothing_is_left_behind():
+    image = keras.Input((6, 6, 3))
+    model = keras.Model(image, Seen(name="own")(layers.Conv2D(2, 1, activation="relu", name="conv")(image)))
+    kernel, inner = np.full((1, 1, 3, 2), 0.5), [[[[1, 2], [-3, 1]]]]
+    model.set_weights([kernel, np.zeros(2), np.array(inner), np.zeros(2)])
+    inner, net = model.get_layer("own").conv, viz.Network(model)
+    nodes = len(inner._inbound_nodes)
+    assert net.layers == ("conv", "own/inner", "own")
+    assert len(inner._inbound_nodes) == nodes
+    found = net.activations(SMALL, ["conv", "own/inner", "own/inner:pre", "own"])
+    x = 0.5 * SMALL.sum(-1, keepdims=True)  # twice, of both channels
+    expected = np.concatenate([-2 * x, 3 * x], axis=-1)
+    np.testing.assert_allclose(found["own/inner:pre"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["own/inner"], np.maximum(expected, 0), rtol=1e-5)
+    np.testing.assert_allclose(found["own"], np.maximum(expected, 0) + 1, rtol=1e-5)
+    np.testing.assert_allclose(found["own"], model(SMALL), rtol=1e-5)
+    # The second channel gives 2 and 1 to those of conv, each of which is half the sum of the colours. The first is not
+    # above 0 and passes nothing on; but for the deconvnet, which gives 1 and -3, and conv passes on the 1 alone.
+    for rule, slope in (("gradient", 1.5), ("guided", 1.5)):
+        np.testing.assert_allclose(viz.saliency(net, SMALL, "own", 1, rule), np.full(SMALL.shape, slope), rtol=1e-5)
+    np.testing.assert_allclose(viz.saliency(net, SMALL, "own", 0, "gradient"), 0)
+    np.testing.assert_allclose(viz.saliency(net, SMALL, "own", 0, "deconvnet"), 0.5)
+    # Trained on, the same layers answer anew.
+    inner.kernel.assign(2 * inner.kernel)
+    np.testing.assert_allclose(net.activations(SMALL, ["own"])["own"], model(SMALL), rtol=1e-5)
 
 
 def test_a_relu_out_of_reach_is_an_error_only_where_it_matters():

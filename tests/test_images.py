@@ -231,6 +231,7 @@ def test_as_bytes_they_are_the_same_in_a_quarter_of_the_memory(folder):
 
 
 def test_a_bar_is_shown_where_reading_takes_long(folder, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     greys(folder, range(5))
     load_images(folder, "thing")
     assert capsys.readouterr().err == ""

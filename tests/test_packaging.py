@@ -13,6 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 import vizlib
 
@@ -55,7 +56,13 @@ def test_every_dependency_has_a_lower_bound():
         lines += extra.split()
     assert len(lines) > 15
     for name, specifier in requirements(lines).items():
-        assert re.fullmatch(r">=\d+(\.\d+)+", specifier), name
+        assert re.fullmatch(r"(!=7\.0\.\*,)?>=\d+(\.\d+)+", specifier), name
+
+
+def test_an_ipykernel_whose_threads_cannot_update_widgets_is_excluded():
+    for extra in ("test", "notebooks"):
+        wanted = requirements(SETUP["options.extras_require"][extra].split())["ipykernel"]
+        assert not {"7.0.0", "7.0.1"} & {*SpecifierSet(wanted).filter(["6.29", "7.0.0", "7.0.1", "7.1.0"])}
 
 
 def test_pyproject_holds_only_what_setup_cfg_cannot():
@@ -89,8 +96,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 ORDER = (  # a room imports from those before it, and from no other
-    "_arrays", "backend", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store", "attribution",
-    "plots", "synthesis", "realism", "explorer",
+    "_arrays", "_progress", "backend", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store",
+    "attribution", "plots", "synthesis", "realism", "explorer",
 )
 
 

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 
 ROWS = 64  # that are transposed at a time
 
+Size = int | tuple[int, int]  # pixels of a side of a square, or a height and a width
+
 
 class Rows(Protocol):
     """What gives arrays for slices of its rows: an array, a `numpy.memmap`, a dataset of HDF5."""
@@ -16,6 +18,11 @@ class Rows(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice, /) -> np.ndarray: ...
+
+
+def sides(size: Size) -> tuple[int, int]:
+    """The height and the width of a size, in pixels."""
+    return (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
 
 
 def as_images(array: ArrayLike) -> np.ndarray:

@@ -6,7 +6,6 @@ import numpy as np
 from keras import ops
 
 from vizlib.backend import compiled, value_and_gradient
-from vizlib.images import as_images
 from vizlib.networks.network import SCORES, Network
 
 
@@ -45,7 +44,7 @@ def saliency(
     """
     if rule not in RULES:
         raise ValueError(f"expected a rule out of {', '.join(RULES)}; received {rule!r}.")
-    images = as_images(images)
+    images = net.as_images(images)
     layer = SCORES if net.classes and layer == net.layers[-1] else layer
     shape = net.features((layer,), RULES[rule]).output[layer].shape[1:]
     neurons = np.zeros(shape, "float32")

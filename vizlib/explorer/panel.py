@@ -1,39 +1,37 @@
 """The panel for Jupyter and Voilà: pick what to look at, and see the three views of `compare_class` at work."""
 
 import html
-from functools import cached_property
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from time import monotonic
 
 import ipywidgets as widgets
-from traitlets import TraitError
+import numpy as np
 
 from vizlib._files import quoted
-from vizlib.attribution import RULES
-from vizlib.explorer.comparison import METHODS, WEIGHED, compare_class
+from vizlib.explorer.choices import CLASS, SOURCES, Choices
+from vizlib.explorer.comparison import compare_class
 from vizlib.explorer.html import empty, figure
+from vizlib.explorer.remaining import Remaining, told
 from vizlib.explorer.sliders import Components
-from vizlib.explorer.thread import Worker
+from vizlib.explorer.thread import Worker, answer_beside_cells
 from vizlib.explorer.verdict import Jury
-from vizlib.images import class_names, load_images
-from vizlib.networks import Network, load_network
+from vizlib.images import load_images
+from vizlib.networks import Network, check, load_network
 from vizlib.networks.applications import APPLICATIONS
-from vizlib.networks.network import SCORES
 from vizlib.store import IMAGE, StatsStore, collect
 
 REFRESH = 0.3  # seconds between two pictures of a panel: a browser needs no more
-SOURCES = "partworld", "imagenette"
-LAYER = "block2_conv2"  # of those tried, the layer to start with
-PREVIEWS = 96, 128, 160  # pixels of a side that larger images are looked at with
-PREVIEW = 128  # to start with, at a third of the time of 224
-GIVEN = "the one given"
-CLASS, CHANNEL = "class score", "channel of the layer"
+CHECKED = 10, 30  # images of a class that a network is to recognise, at least and at most
+PASSES = 3, 5  # that take as long as a step of the baseline, there and back, and of what is made: as measured, about
+GIVEN, DOWNLOADED = "the one given", ", which is downloaded on first use"
 PANELS = {"saliency": "Saliency of real images", "baseline": "Simonyan baseline", "made": "From the statistics"}
 SIDE_BY_SIDE = {"flex": "1 1 0%", "min_width": "240px", "max_width": "420px", "margin": "4px"}
 BUTTONS = {
     "run": ("Run", "play", "Make the three views of what is chosen; a run that is under way is replaced"),
     "stop": ("Stop", "stop", "End the run and keep the best so far"),
+    "full": ("Full size", "expand", "Make the same at the network's own size, with statistics at that size"),
     "again": ("Again", "refresh", "Run with the next seed"),
     "keep": ("Keep", "thumb-tack", "Add the picture to the strip below"),
     "save": ("Save", "save", "Write PNG files that carry the recipe to make them again"),
@@ -48,9 +46,9 @@ class Explorer:
     network. folder: where statistics, a folder for each network and source, and saved images go. n_images: of how many
     images statistics are collected where they are missing. settings: what the controls start with, {name: value}.
 
-    `controls`: {name: widget}. `result`: the `Comparison` of the last run, None before the first. `kept`: those that
-    were kept. Raises ValueError for a setting that is none or that its control does not offer, for a source without
-    classes of the network, and what `load_network` raises.
+    `choices`: what there is to choose from, `controls`: its {name: widget}. `result`: the `Comparison` of the last run,
+    None before the first. `kept`: those that were kept. Raises ValueError for a setting that is none or that its
+    control does not offer, and what `load_network` and `load_images` raise.
     """
 
     def __init__(
@@ -61,15 +59,21 @@ class Explorer:
         n_images: int = 300,
         **settings: object,
     ) -> None:
-        self.source, self.folder, self.n_images = SOURCES[0], Path(folder), n_images
+        self.folder, self.n_images = Path(folder), n_images
         self.result, self.kept, self.saved = None, [], []
-        self._worker, self._refreshed, self._store, self._given = Worker(), 0.0, None, None
-        self._build(net if isinstance(net, str) else GIVEN)
-        self._components = Components(self._start)
-        self._use(load_network(net) if isinstance(net, str) else net, source)
+        self._worker, self._refreshed, self._store = Worker(), 0.0, None
+        self._checks, self._doubt = {}, ""
+        self._jury = lru_cache(maxsize=1)(Jury)
+        self.choices = Choices(net if isinstance(net, str) else GIVEN, n_images)
+        self.controls = self.choices.controls
+        self._components = Components(lambda work: self._start(work, ("components",)))
+        self.choices.use(net if isinstance(net, Network) else load_network(net), source)
         for name, value in settings.items():
-            self._set(name, value)
+            self.choices.set(name, value)
         self._lay_out()
+        self.controls["network"].observe(lambda change: self._load(change.new), "value")
+        self.controls["source"].observe(lambda change: self._look_at(change.new), "value")
+        self.controls["size"].observe(lambda change: self._offer_full_size(), "value")
 
     def _repr_mimebundle_(self, **kwargs):
         return self.widget._repr_mimebundle_(**kwargs)
@@ -77,136 +81,20 @@ class Explorer:
     @property
     def path(self) -> Path:
         """The folder of the statistics of the network, on images of the source."""
-        of_source = "" if self.source == SOURCES[0] else f"-{quoted(str(self.source))}"
-        return self.folder / f"statistics-{self.net.fingerprint[:8]}{of_source}"
-
-    # What there is to choose from.
-
-    def _build(self, network):
-        wide = {"style": {"description_width": "7em"}}
-        self.controls = {
-            "network": widgets.Combobox(network, options=["mini", *APPLICATIONS], continuous_update=False, **wide),
-            "source": widgets.Combobox(options=SOURCES, continuous_update=False, **wide),
-            "size": widgets.Dropdown(**wide),
-            "class_name": widgets.Dropdown(**wide),
-            "layer": widgets.Dropdown(**wide),
-            "target": widgets.Dropdown(options=[CLASS, CHANNEL], **wide),
-            "channel": widgets.BoundedIntText(**wide),
-            "method": widgets.Dropdown(options=list(METHODS), **wide),
-            "prior_weight": widgets.FloatSlider(value=1, min=0, max=4, step=0.25, **wide),
-            "seed": widgets.BoundedIntText(max=2**31 - 1, **wide),
-            "n": widgets.BoundedIntText(value=4, min=1, max=self.n_images, **wide),
-            "steps": widgets.BoundedIntText(value=100, min=1, max=4096, **wide),
-            "rule": widgets.Dropdown(options=list(RULES), value="guided", **wide),
-        }
-        names = {"class_name": "class", "prior_weight": "prior weight", "n": "samples", "rule": "saliency"}
-        for name, control in self.controls.items():
-            control.description = names.get(name, name)
-        self.controls["network"].tooltip = "mini, vgg16, resnet50 … or the path of a .keras file; Enter loads it"
-        self.controls["source"].tooltip = "partworld, imagenette or the path of a folder of pictures; Enter takes it"
-        self.controls["size"].tooltip = "Pixels of a side: small images are a preview, large ones take their time"
-        self.controls["rule"].tooltip = "What passes a ReLU on the way back to the pixels"
-        self.controls["network"].observe(lambda change: self._load(change.new), "value")
-        self.controls["source"].observe(lambda change: self._look_at(change.new), "value")
-        self.controls["size"].observe(lambda change: self._resize(change.new), "value")
-        for name in ("class_name", "layer", "target", "method"):
-            self.controls[name].observe(lambda change: self._offer(), "value")
-
-    def _use(self, net, source=None):
-        """Take a network and a source, or the first with classes of it, and offer these, its sizes and its layers."""
-        known = {name: class_names(name) for name in ((source,) if source else dict.fromkeys((self.source, *SOURCES)))}
-        shared = {name: [x for x in own if not net.classes or x in net.classes] for name, own in known.items()}
-        source = next((name for name, classes in shared.items() if classes), None)
-        if source is None:
-            name, classes = next(iter(known.items()))
-            received = f"{str(name)!r} with {', '.join(classes[:20]) or 'none'}"
-            raise ValueError(f"expected a source with classes of the network; received {received}.")
-        self.source, self.controls["source"].value = source, str(source)
-        whole = net.image_size
-        sizes = [*(size for size in PREVIEWS if size < whole), whole]
-        preview = PREVIEW in sizes and len(_at(net, PREVIEW).classes) == len(net.classes)
-        self._given = None  # so that no size is taken while they are offered
-        self._offer_one("size", sizes, PREVIEW if preview else whole)
-        self._given = net
-        self._resize(self.controls["size"].value)
-        self._offer_one("class_name", shared[source], shared[source][0])
-
-    def _look_at(self, source):
-        """Take another source, or say why not."""
-        if source != str(self.source):
-            try:
-                self._use(self._given, source)
-                self.status.value = ""
-            except (ValueError, OSError) as error:
-                self.controls["source"].value = str(self.source)
-                self._show_error(error)
-
-    def _resize(self, size):
-        """Look at images of another size."""
-        if self._given is None:  # for the moment in which the network changes
-            return
-        self.net = _at(self._given, size)
-        vars(self).pop("_jury", None)
-        there = self.net.graph()[1].tensors
-        self._offer_one("layer", [layer for layer in self.net.layers if layer in there], LAYER)
-        self.controls["target"].value = CLASS if self.net.classes else CHANNEL
-        self._offer()
-
-    def _offer_one(self, name, options, first):
-        """Have a control offer something else, with the choice of before where that is offered again."""
-        control = self.controls[name]
-        before, control.options = control.value, options
-        control.value = next((x for x in (before, first) if x in options), options[0])
-
-    def _offer(self):
-        """Set ranges to what the network has; disable what cannot be chosen beside the rest, and say why."""
-        chosen = {name: control.value for name, control in self.controls.items()}
-        layer, method = chosen["layer"], chosen["method"]
-        if layer not in self.net.layers:  # for the moment in which the network changes
-            return
-        channels = self.net.features((layer,)).output[layer].shape[-1]
-        self.controls["channel"].max = channels - 1
-        tooltips = {
-            "target": "Whose saliency and baseline are shown",
-            "channel": f"0 to {channels - 1} of {layer}",
-            "prior_weight": "Multiplies the priors on the image; at 0 there are none",
-        }
-        reasons = {
-            "target": not self.net.classes and self._without_classes(),
-            "channel": chosen["target"] == CLASS and "The class score is shown, which has no channels",
-            "prior_weight": method not in WEIGHED and f"The method {method!r} has no priors to be weighed",
-        }
-        for name, reason in reasons.items():
-            self.controls[name].disabled = bool(reason)
-            self.controls[name].tooltip = reason or tooltips[name]
-
-    def _without_classes(self):
-        if self._given.classes:
-            return f"This network has class scores at {self._given.image_size} px alone"
-        return "This network names no classes, and so has no class scores"
-
-    def _set(self, name, value):
-        if name not in self.controls or name in ("network", "source"):
-            known = ", ".join(name for name in self.controls if name not in ("network", "source"))
-            raise ValueError(f"expected settings out of {known}; received {name!r}.")
-        control = self.controls[name]
-        try:
-            control.value = value
-        except TraitError as error:
-            offered = ", ".join(map(str, getattr(control, "options", ()))) or "a number"
-            raise ValueError(f"expected {name} out of {offered}; received {value!r}.") from error
-        if control.value != value:  # numbers are clipped without a word
-            raise ValueError(f"expected {name} from {control.min} to {control.max}; received {value!r}.")
+        net, source = self.choices.net, self.choices.source
+        of_source = "" if source == SOURCES[0] else f"-{quoted(str(source))}"
+        return self.folder / f"statistics-{net.fingerprint[:8]}{of_source}"
 
     # How it looks.
 
     def _lay_out(self):
         self.buttons = {}
         for name, (label, icon, tooltip) in BUTTONS.items():
-            self.buttons[name] = widgets.Button(description=label, icon=icon, tooltip=tooltip, layout={"width": "6em"})
+            self.buttons[name] = widgets.Button(description=label, icon=icon, tooltip=tooltip, layout={"width": "7em"})
             self.buttons[name].on_click(lambda button, name=name: getattr(self, name)())
         self.buttons["run"].button_style = "primary"
         self._allow(running=False)
+        self._offer_full_size()
         self.bar = widgets.IntProgress(max=100, layout={"width": "16em"}, style={"description_width": "7em"})
         self.status = widgets.HTML()
         self.panels = {name: widgets.HTML(empty(f"{title}: to come")) for name, title in PANELS.items()}
@@ -225,11 +113,17 @@ class Explorer:
             widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
             widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
         ])
+        answer_beside_cells(self.widget)
 
     def _allow(self, running):
         self.buttons["stop"].disabled = not running
         for name in ("keep", "save"):
             self.buttons[name].disabled = self.result is None or self.result.baseline is None
+
+    def _offer_full_size(self):
+        button, (*_, tooltip) = self.buttons["full"], BUTTONS["full"]
+        button.disabled = self.controls["size"].value == self.choices.sizes[-1]
+        button.tooltip = "The images are of the network's own size" if button.disabled else tooltip
 
     # What the buttons do.
 
@@ -237,11 +131,16 @@ class Explorer:
         """Run with what the controls say, beside the notebook's other work; a run that is under way is replaced."""
         for name, title in PANELS.items():
             self.panels[name].value = empty(f"{title}: to come")
-        self._start(self._compare)
+        self._start(self._compare, ("baseline", "made"))
 
     def stop(self) -> None:
         """Ask the run to end, at its next step, with the best so far."""
         self._worker.stop()
+
+    def full(self) -> None:
+        """Run with images of the network's own size."""
+        self.controls["size"].value = self.choices.sizes[-1]
+        self.run()
 
     def again(self) -> None:
         """Run with the next seed."""
@@ -272,7 +171,7 @@ class Explorer:
         self.saved += named
         again = f"viz.rerun({str(named[-1])!r}, net, {str(self.path)!r})"
         names = " and ".join(path.name for path in named)
-        self.status.value = html.escape(f"Saved {names} in {self.folder}; {again} makes it again.")
+        self._tell(f"Saved {names} in {self.folder}; {again} makes it again.")
 
     def wait(self) -> None:
         """Return when no run is under way."""
@@ -282,42 +181,65 @@ class Explorer:
 
     def _load(self, name):
         def job(stopped):
-            self.status.value = html.escape(f"Loading {name} …")
+            self._tell(f"Loading {name}{DOWNLOADED * (name in APPLICATIONS)} …")
             try:
-                self._use(load_network(name))
-                self.status.value = html.escape(f"Loaded {name}: {len(self.net.layers)} layers.")
+                self.choices.use(load_network(name))
+                self._offer_full_size()
+                self._tell(f"Loaded {name}: {len(self.choices.net.layers)} layers. {self._hint()}")
             except Exception as error:
                 self._show_error(error)
 
         if name != GIVEN:
             self._worker.start(job)
 
-    def _start(self, work):
-        """Have `work(store, watch, settings)` done, with a store that holds what is chosen."""
-        elsewhere = "network", "source", "size"
-        settings = {name: control.value for name, control in self.controls.items() if name not in elsewhere}
+    def _look_at(self, source):
+        """Take another source, or say why not."""
+        if source != str(self.choices.source):
+            try:
+                self.choices.use(self.choices.whole, source)
+                self._tell(self._hint())
+            except (ValueError, OSError) as error:
+                self.controls["source"].value = str(self.choices.source)
+                self._show_error(error)
+
+    def _hint(self):
+        """What to know of the network and the source that were taken."""
+        if self.controls["target"].disabled:
+            return f"{self.controls['target'].tooltip}."
+        *previews, whole = self.choices.sizes
+        return f"Images are a preview; Full size makes them of {whole} px." if previews else ""
+
+    def _start(self, work, parts):
+        """Have `work(store, watch, settings)` done, whose parts are named, with a store that holds what is chosen."""
+        settings = self.choices.settings
 
         def job(stopped):
             def watch(panel, done, images=None):
+                left = told(remaining(panel, done))
                 if done == 1 or monotonic() - self._refreshed > REFRESH:
                     self._refreshed = monotonic()
                     self.bar.description, self.bar.value = panel, round(100 * done)
+                    self._tell(f"{f'Running: {left}' if left else 'Running'}. {self._doubt}")
                     if images is not None:
                         self.panels[panel].value = figure(images, f"{panel}, at work")
                 return stopped()
 
             begun, self._refreshed = monotonic(), 0.0
-            self.bar.bar_style, self.status.value = "", "Running"
+            self.bar.bar_style = self._doubt = ""
+            self._tell("Running.")
             self._allow(running=True)
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 store = self._open()
+                remaining = Remaining(self._parts(store, parts, settings))
                 self._collect(store, watch, settings)
+                self._doubt = self._doubted(store, settings["class_name"])
                 work(store, watch, settings)
                 seconds = f"{monotonic() - begun:.1f} s"
-                self.status.value = f"Stopped after {seconds}: the best so far." if stopped() else f"Done in {seconds}."
+                ended = f"Stopped after {seconds}: the best so far." if stopped() else f"Done in {seconds}."
+                self._tell(f"{ended} {self._doubt}")
             except _Stopped:
-                self.status.value = "Stopped while collecting; the next run goes on from there."
+                self._tell("Stopped while collecting; the next run goes on from there.")
             except Exception as error:
                 self._show_error(error)
             finally:
@@ -328,68 +250,79 @@ class Explorer:
     def _open(self):
         """The store of the network: that of last time, which remembers activations, if it is the same network."""
         if self._store is None or self._store.path != self.path.resolve():
-            self._store = StatsStore(self.path, self.net)
+            self._store = StatsStore(self.path, self.choices.net)
         return self._store
+
+    def _tell(self, text):
+        self.status.value = html.escape(text.strip())
 
     def _show_error(self, error):
         """Say what went wrong, whatever it is, where the user looks."""
         kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
         self.bar.bar_style = "danger"
-        self.status.value = html.escape(f"This did not work. {kind}{error}")
+        self._tell(f"This did not work. {kind}{error}")
+
+    def _missing(self, store, settings):
+        """The layers whose statistics are to be collected."""
+        layers = [settings["layer"], *store.network.finer_layers(settings["layer"])]
+        class_name = settings["class_name"]
+        return [] if class_name in store.classes and {*layers} <= {*store.layers(class_name)} else layers
+
+    def _parts(self, store, parts, settings):
+        """What `Remaining` takes: how often the network sees an image, or what takes as long."""
+        images, chained = settings["n"] * settings["steps"], settings["method"] == "chain"
+        layers = 1 + len(store.network.finer_layers(settings["layer"])) * chained  # a chain takes all steps at each
+        times = {"baseline": [PASSES[0]], "made": layers * [PASSES[1]], "components": [PASSES[1]]}
+        collected = [("statistics", self.n_images)] * bool(self._missing(store, settings))
+        return collected + [(name, passes * images) for name in parts for passes in times[name]]
 
     def _collect(self, store, watch, settings):
-        class_name, layers = settings["class_name"], [settings["layer"], *self.net.finer_layers(settings["layer"])]
-        there = class_name in store.classes
-        if there and set(layers) <= set(store.layers(class_name)):
+        net, class_name, layers = store.network, settings["class_name"], self._missing(store, settings)
+        if not layers:
             return
-        if there:
+        if class_name in store.classes:
             images = store.activations(class_name, IMAGE)
         else:
-            self.status.value = html.escape(f"Reading images of {class_name} in {self.source} …")
-            asked = {"size": self.net.image_size, "progress": False}
-            watch("saliency", 0.0, load_images(self.source, class_name, settings["n"], **asked))
-            images = load_images(self.source, class_name, self.n_images, **asked)
-            self.status.value = "Running"
-        watched = _Watched(self.net, lambda seen: watch("statistics", min(seen / len(images), 1)))
-        collect(StatsStore(self.path, watched), images, class_name, layers, progress=False)
+            source, asked = self.choices.source, {"size": net.image_size, "progress": False}
+            self._tell(f"Reading images of {class_name} in {source}{DOWNLOADED * (source == 'imagenette')} …")
+            # The first few are read twice, so that there is something to see before all are read.
+            watch("saliency", 0.0, load_images(source, class_name, settings["n"], **asked))
+            images = load_images(source, class_name, self.n_images, **asked)
+        watched = _Watched(net, lambda seen: watch("statistics", min(seen / len(images), 1)))
+        collect(StatsStore(store.path, watched), images, class_name, layers, progress=False)
+
+    def _doubted(self, store, class_name):
+        """What is wrong where the network does not recognise images of the class; nothing if it does."""
+        net = store.network
+        known = store.activations(class_name, IMAGE, np.arange(min(CHECKED[1], store.n_images(class_name))))
+        if class_name not in net.classes or len(known) < CHECKED[0]:
+            return ""
+        asked = net.fingerprint, class_name
+        if asked not in self._checks:
+            self._checks[asked] = check(net, known, class_name)
+        return "" if self._checks[asked].ok else self._checks[asked].text
 
     def _compare(self, store, watch, settings):
         settings = dict(settings)
         if settings.pop("target") == CLASS:
             settings["channel"] = None
         class_name = settings["class_name"]
-        known = store.activations(class_name, IMAGE)
+        known, jury = store.activations(class_name, IMAGE), self._jury(store.network, self.choices.source)
         watch("saliency", 0.0, known[: settings["n"]])  # at once, while the gradient is compiled
 
         def judged(panel, done, images):
             if done < 1:
                 return watch(panel, done, images)
             real = panel == "saliency"  # every other image, whose saliency stands beside it
-            verdict = self._jury(images[::2] if real else images, class_name, known)
+            verdict = jury(images[::2] if real else images, class_name, known)
             text, nearest = (verdict.recognised, None) if real else (verdict.text, verdict.nearest)
             self.panels[panel].value = figure(images, f"{PANELS[panel]}, {class_name}", text, nearest)
             return watch(panel, done)
 
         self.result = compare_class(store, watch=judged, **settings)
 
-    @cached_property
-    def _jury(self):
-        return Jury(self.net, self.source)
-
 
 explore = Explorer  # a verb, as the library's other functions are
-
-
-def _at(net, size):
-    """A network for images of another size; without class scores where it has none there."""
-    if size == net.image_size:
-        return net
-    small = Network(net.model, net.preprocess, net.classes, size, net.dtype, net.output)
-    try:
-        small.features((SCORES,))
-    except ValueError:
-        return Network(net.model, net.preprocess, (), size, net.dtype, net.output)
-    return small
 
 
 class _Stopped(Exception):

@@ -3,6 +3,19 @@
 from collections.abc import Callable
 from threading import Event, Thread
 
+from ipywidgets import Widget
+
+
+def answer_beside_cells(widget: Widget) -> None:
+    """Have a widget, and those in it, answer while a cell runs, where the notebook asks for it, as JupyterLab does.
+
+    It sends what widgets are told to a thread of the kernel beside that of the cells. ipykernel 7.4 takes the one that
+    the widget was last heard from in its place, which is that of the cells, unless the widget has no opinion.
+    """
+    widget.comm._reply_subshell_for = None
+    for child in getattr(widget, "children", ()):
+        answer_beside_cells(child)
+
 
 class Worker:
     """Runs jobs in a thread, so that whoever starts one need not wait; a new job replaces the one under way."""

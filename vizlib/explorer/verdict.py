@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vizlib.images import sides
 from vizlib.networks import Network
 from vizlib.realism import ClassJudge, nearest_images
 from vizlib.realism.pixels import naturalness
@@ -42,7 +43,7 @@ class Jury:
         return Verdict(recognised, " · ".join(filter(None, parts)), known[index])
 
     def _recognised(self, images, class_name):
-        if not self.network.classes or images.shape[1] != self.network.image_size:
+        if class_name not in self.network.classes or images.shape[1:3] != sides(self.network.image_size):
             return ""
         probabilities = np.exp(self.network.log_probabilities(self.network.scores(images)))
         wanted = probabilities[:, self.network.class_index(class_name)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from vizlib import partworld
-from vizlib._arrays import as_images, to_uint8
+from vizlib._arrays import Size, as_images, sides, to_uint8
+from vizlib._progress import progress_bar
 from vizlib.images.files import fitted, read_image
 from vizlib.images.folders import classes_in, files_of
 from vizlib.images.imagenet import ARCHIVES, IMAGENETTE, SYNSETS, imagenette
@@ -26,7 +26,7 @@ def load_images(
     class_name: str,
     n: int | None = None,
     seed: int = 0,
-    size: int | tuple[int, int] = 64,
+    size: Size = 64,
     fit: str = "crop",
     dtype: str = "float32",
     progress: bool = True,
@@ -54,7 +54,7 @@ def load_images(
     passed over. Fewer than n in the end is a warning, none at all a ValueError. An unknown class is a ValueError that
     lists the classes, a missing folder, or data that cannot be downloaded, a FileNotFoundError.
     """
-    shape = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    shape = sides(size)
     for what, expected, received, holds in (
         ("n", "at least 1, or None", n, n is None or n >= 1),
         ("size", "pixels, at least 1, or a height and a width", size, len(shape) == 2 and min(shape) >= 1),
@@ -123,7 +123,7 @@ def _read(files, class_name, n, size, fit, progress):
         except Exception as error:  # on a damaged file Pillow's decoders raise nearly anything
             return None, "", error
 
-    shown = tqdm(total=len(pixels), desc=class_name, unit="image", delay=PATIENCE, disable=not progress)
+    shown = progress_bar(None, class_name, len(pixels), "image", delay=PATIENCE, disable=not progress)
     with ThreadPoolExecutor() as threads, shown as bar:
         while some := list(islice(left, min(AHEAD, len(pixels) - found))):
             for file, (picture, assumed, error) in zip(some, threads.map(read, some), strict=True):

@@ -4,11 +4,14 @@ What is in the graph are copies of the model's layers that share its weights, so
 nor takes memory. All of them are plain Keras layers: a part of the graph can be saved and read in Keras's safe mode.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from math import inf
 
 import keras
 from keras import layers, ops, tree
+
+from vizlib.networks.tokens import TOKEN, apart, as_map, grid
 
 IMAGE, SCORES = "image", "scores"  # pseudo-layers: the pixels, and the class scores before the softmax
 PRE = ":pre"  # "block3_conv3:pre" is what block3_conv3 computes before its activation function
@@ -22,14 +25,17 @@ FUNCTIONS = {"ReLU", "Relu", "Relu6", "Softmax", "LogSoftmax", "Sigmoid"}  # cal
 class Graph:
     """All layers of a model in one graph, from a tensor of images on.
 
-    model: a functional or sequential Keras model with one input. x: what takes the place of its input. relu: a function
+    model: a functional or sequential Keras model. inputs: what takes the place of its inputs. relu: a function
     that takes the place of every ReLU; None leaves them. A ReLU that ends at a maximum, as ReLU6 does, still ends
     there, and passes no gradient where it does. Leaky ReLU, SiLU, GELU and others are no ReLUs and stay. policy: the
     Keras dtype policy to compute in, in place of the layers' own. output: which of the model's outputs the scores are.
 
     `layers`: names, shallow → deep: "conv" of the model itself, "base/conv" of the model "base" in it, "conv#2" where
-    "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer.
-    `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `scores`: what
+    "conv" is called for the second time, and "image#2" and "scores#2" where a layer has the name of a pseudo-layer; a
+    layer of one's own that has layers in it comes after these, "block" after "block/dense", where Keras can follow it.
+    `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `tokens`: the
+    names of those whose tokens are patches of the image, which are maps there, and NAME:token what else they have, see
+    `vizlib.networks.tokens`. `scores`: what
     the output is before its activation function; `head`: the name of that, "linear" if there is none. `origin`: {NAME:
     the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
     """
@@ -37,18 +43,19 @@ class Graph:
     def __init__(
         self,
         model: keras.Model,
-        x: keras.KerasTensor,
+        inputs: Sequence[keras.KerasTensor],
         relu: Callable | None = None,
         policy: keras.DTypePolicy | None = None,
         output: int = 0,
     ) -> None:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
-        self._relu, self._parts, self._before = relu, {}, {}
-        self._replaced, self._hidden = [], {}
-        own = model.inputs[0].shape
-        self._fits = all(a in (None, b) for a, b in zip(own, x.shape, strict=True))
-        output = self._run(model, [x], "")[output]
+        self._relu, self._parts, self._before, self.tokens = relu, {}, {}, set()
+        self._replaced, self._hidden, self._models = [], {}, {}
+        shapes = [(own.shape, x.shape) for own, x in zip(model.inputs, inputs, strict=True)]
+        self._size = next(x.shape[1:3] for x in inputs if len(x.shape) == 4)
+        self._fits = all(a in (None, b) for shape in shapes for a, b in zip(*shape, strict=True))
+        output = self._run(model, inputs, "")[output]
         self.scores, self.head = self._before.get(id(output), (output, "linear"))
 
     def _run(self, model, inputs, prefix):
@@ -64,7 +71,8 @@ class Graph:
         name = self._free_name(prefix + operation.name)
         inputs = [tensors[id(x)] for x in node.input_tensors]
         args, kwargs = node.arguments.fill_in(tensors)
-        if is_graph(operation) and len(inputs) == len(operation.inputs) and not kwargs.get("training"):
+        kwargs.pop("training", None)
+        if is_graph(operation) and len(inputs) == len(operation.inputs):
             self.origin[name] = operation
             return self._run(operation, inputs, name + "/")
         if isinstance(operation, keras.Layer):
@@ -72,6 +80,12 @@ class Graph:
             self.origin[name] = operation
         if any(x is None for x in inputs):
             return nothing
+        if (within := self._within(operation, args, kwargs)) is not None:
+            self.layers.pop()  # to stand after what is in it
+            outputs = self._run(within, inputs, name + "/")
+            self.layers.append(name)
+            self._keep(name, outputs[0], outputs[0])
+            return outputs
         try:
             before, after = self._call(operation, args, kwargs)
         except ValueError:
@@ -82,11 +96,29 @@ class Graph:
         _, activation = self._parts[id(operation)]
         self._before[id(outputs[0])] = before, function_name(activation) if activation else "linear"
         if isinstance(operation, keras.Layer):
-            self.tensors |= {name: outputs[0], name + PRE: before if len(outputs) == 1 else outputs[0]}
+            self._keep(name, outputs[0], before if len(outputs) == 1 else outputs[0])
             ceiling = relu_ceiling(vars(operation).get("activation", operation))
             if ceiling is not None and before is not outputs[0]:
                 self.ceiling[name] = ceiling
         return outputs
+
+    def _within(self, operation, args, kwargs):
+        """The model of what is in a layer of one's own, see `within`; None for other operations."""
+        if not _is_own(operation) or kwargs or len(args) != 1:
+            return None
+        if id(operation) not in self._models:
+            self._models[id(operation)] = within(operation, args[0])
+        return self._models[id(operation)]
+
+    def _keep(self, name, after, before):
+        """Keep the outputs of a layer; tokens, if they are patches, as a map, and those that are none apart."""
+        known = len(after.shape) == 3 and all((*after.shape[1:], *self._size))
+        if shape := known and grid(after.shape[1], *self._size):
+            self.tokens.add(name)
+            if (others := apart(after, shape)) is not None:
+                self.tensors[name + TOKEN] = others
+            before, after = as_map(before, shape), as_map(after, shape)
+        self.tensors |= {name: after, name + PRE: before}
 
     def _free_name(self, name):
         number, free = 1, name
@@ -107,7 +139,8 @@ class Graph:
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
         name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
         policy = self._policy if isinstance(operation, keras.Layer) and _is_castable(operation.dtype_policy) else {}
-        dtype = policy.get("_dtype_policy", getattr(operation, "dtype_policy", None))
+        # Of a quantised layer too, whose policy is none for an activation function.
+        dtype = getattr(policy.get("_dtype_policy", operation), "compute_dtype", None)
         if isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS:
             linear, activation = None, twin(operation, name, **policy)
         elif _is_fused(operation) and function is not keras.activations.linear:
@@ -145,6 +178,24 @@ def is_graph(model: object) -> bool:
     return isinstance(model, keras.Model) and bool(getattr(model, "inputs", None))
 
 
+def within(layer: keras.Layer, x: keras.KerasTensor) -> keras.Model | None:
+    """What a layer of one's own does to a tensor like x, as a model of the layers in it, as an encoder has blocks.
+
+    None if it has weights besides those of the layers in it, or does anything that Keras cannot follow.
+    """
+    parts = layer._flatten_layers(include_self=False)
+    nodes = [(part, part._inbound_nodes[:], part._outbound_nodes[:]) for part in parts]
+    try:
+        given = keras.Input(batch_shape=x.shape, dtype=x.dtype)
+        found = keras.Model(given, layer.call(given))
+        return found if len(found.outputs) == 1 and len(found.weights) == len(layer.weights) else None
+    except Exception:  # whatever code of anyone raises of a tensor without values
+        return None
+    finally:
+        for part, inbound, outbound in nodes:
+            part._inbound_nodes, part._outbound_nodes = inbound, outbound
+
+
 def calls(model: keras.Model) -> Iterator:
     """The nodes of a model's graph, each an operation that is called, after those whose outputs it takes."""
     if not hasattr(model, "_nodes_by_depth"):  # a Sequential
@@ -154,13 +205,42 @@ def calls(model: keras.Model) -> Iterator:
         yield from sorted((x for x in nodes if not x.is_input), key=lambda node: order[id(node.operation)])
 
 
+def as_in_training(model: keras.Model) -> list[str]:
+    """The names of the layers of a model that are called with training=True, which `predict` sets aside, as `Graph`."""
+    return [name for name, node in _layers(model) if node.arguments.kwargs.get("training") is True]
+
+
+def random_layers(model: keras.Model) -> list[str]:
+    """The names of the layers of a model that draw random numbers whatever they are told of training."""
+    return [
+        name
+        for name, node in _layers(model)
+        if isinstance(node.operation, keras.Layer)
+        and node.operation._seed_generators
+        and "training" not in signature(node.operation.call).parameters
+    ]
+
+
+def _layers(model, prefix=""):
+    """(name, node) of the calls of a model and of the models in it."""
+    for node in calls(model):
+        name = prefix + node.operation.name
+        yield name, node
+        if is_graph(node.operation):
+            yield from _layers(node.operation, name + "/")
+
+
 def twin(operation: keras.Operation, name: str, **changes: object) -> keras.Operation:
     """The same operation with the same weights under another name, in none of the graphs that the first is in.
 
-    Not `copy.copy`, which for Keras layers saves and loads them, weights and all.
+    With another dtype policy, the layers in it are twins of that policy too. Not `copy.copy`, which for Keras layers
+    saves and loads them, weights and all.
     """
     copy = object.__new__(type(operation))
     vars(copy).update(vars(operation), name=name, _inbound_nodes=[], _outbound_nodes=[], **changes)
+    if policy := changes.get("_dtype_policy"):
+        parts = {key: part for key, part in vars(copy).items() if key != "_layers"}
+        vars(copy).update((key, _cast(part, policy)) for key, part in parts.items())
     return copy
 
 
@@ -181,6 +261,15 @@ def function_name(function: Callable) -> str:
     return getattr(function, "__name__", type(function).__name__).lower()
 
 
+def _cast(part, policy):
+    """An attribute of a layer: of layers, or lists of layers, their twins of another policy."""
+    if isinstance(part, keras.Layer) and _is_castable(part.dtype_policy):
+        return twin(part, part.name, _dtype_policy=policy)
+    if isinstance(part, list) and any(isinstance(x, keras.Layer) for x in part):
+        return [_cast(x, policy) for x in part]
+    return part
+
+
 def _is_castable(policy):
     """Whether a layer can be computed in another precision: its weights are float32, and not quantised."""
     return policy.variable_dtype == "float32" and getattr(policy, "quantization_mode", None) is None
@@ -188,6 +277,12 @@ def _is_castable(policy):
 
 def _is_activation(operation):
     return isinstance(operation, ACTIVATIONS) or type(operation).__name__ in FUNCTIONS
+
+
+def _is_own(operation):
+    """Whether a layer is none of Keras's and has layers in it."""
+    own = isinstance(operation, keras.Layer) and not type(operation).__module__.startswith("keras.")
+    return own and bool(operation._flatten_layers(include_self=False))
 
 
 def _has_relu(layer):

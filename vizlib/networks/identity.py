@@ -1,7 +1,7 @@
 """What a network is, whatever its layers are called: hashes of what activations depend on."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from zlib import crc32
 
 import keras
@@ -23,7 +23,7 @@ def weights_hash(model: keras.Model) -> str:
     layer into a file, which is another thing in each version; nor is what is no layer, such as `x + 1`, nor which layer
     feeds which.
     """
-    graph = Graph(model, keras.Input(model.inputs[0].shape[1:]))
+    graph = Graph(model, [keras.Input(x.shape[1:], dtype=x.dtype) for x in model.inputs])
     digest, numbers = hashlib.sha256(), {}
     for number, name in enumerate(graph.layers):
         layer = graph.origin[name]
@@ -36,11 +36,14 @@ def weights_hash(model: keras.Model) -> str:
     return digest.hexdigest()
 
 
-def preprocessing_hash(preprocess: Callable) -> str:
-    """SHA-256 of what a preprocessing makes of a few colours."""
-    probe = np.linspace(0, 1, 48, dtype="float32").reshape(1, 4, 4, 3)
+def preprocessing_hash(preprocess: Callable, channels: int = 3, given: Mapping[str, np.ndarray] | None = None) -> str:
+    """SHA-256 of what a preprocessing makes of a few colours, or greys, and of what a model is given beside images."""
+    probe = np.linspace(0, 1, 16 * channels, dtype="float32").reshape(1, 4, 4, channels)
     colours = np.round(ops.convert_to_numpy(preprocess(probe)), 3) + 0.0  # which makes -0 a 0
-    return hashlib.sha256(colours.tobytes()).hexdigest()
+    digest = hashlib.sha256(colours.tobytes())
+    for name, value in sorted((given or {}).items()):
+        digest.update(repr((name, value.shape, value.tolist())).encode())
+    return digest.hexdigest()
 
 
 def checksums(weights: Sequence[keras.Variable]) -> tuple[int, ...]:

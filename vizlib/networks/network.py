@@ -1,20 +1,24 @@
 """A Keras model seen as named layers of activations, from RGB images in [0, 1] to class scores."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
-from math import inf, prod
+from math import inf, prod, sqrt
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 from scipy.special import log_expit, log_softmax
 
-from vizlib.backend import BACKEND, compiled
-from vizlib.images import Rows, as_images
-from vizlib.networks.graph import PRE, SCORES, Graph, is_graph
+from vizlib.backend import BACKEND, Tensor, compiled
+from vizlib.images import Rows, Size, as_images, sides
+from vizlib.networks.graph import PRE, SCORES, Graph, as_in_training, is_graph, random_layers
 from vizlib.networks.identity import checksums, preprocessing_hash, weights_hash
 
+LUMA = 0.299, 0.587, 0.114  # of RGB, of what brightness is made (ITU-R BT.601, as in Pillow)
 MEMORY = 2**32  # bytes, about, of the activations of a batch
 DTYPES = "float32", "bfloat16", "float16"
 TRAINED = 12  # bytes of memory for each of them, with gradients
@@ -24,20 +28,23 @@ FEW = 8  # images that `activations` shows at a time: one takes 12 ms, as 8 do; 
 class Network:
     """A functional or sequential Keras image model as named layers of activations.
 
-    model: one input of square RGB images (n, h, w, 3). preprocess: from RGB images in [0, 1] to the model's input,
-    written in `keras.ops` so that gradients pass; None if the model takes RGB in [0, 1]. classes: names in the order of
-    the scores; of one unit two names, for a head that tells two classes apart: its scores are − and + what the unit is
-    before its sigmoid. size: pixels of a side, for models that leave it open (224 if not given) or for the layers of
-    others that take images of any size. dtype: what activations are computed in, "float32", or "bfloat16" or "float16"
-    (mixed precision: weights, losses and what is returned are float32), which GPUs compute faster, whatever policy the
-    model's own layers have; those whose weights are no float32 keep theirs. It is no part of `identity`: statistics are
-    of the network, however it is computed. output: the name of the one that holds the scores; None for the first that
-    has a unit for each class, or else the first.
+    model: an input of images (n, h, w, 3), or (n, h, w, 1): these are the brightness of RGB images, and what is made
+    for such a model is grey. preprocess: from RGB images in [0, 1], or their brightness, to the model's input, written
+    in `keras.ops` so that gradients pass; None if the model takes them as they are. classes: names in the order of the
+    scores; of one unit two names, for a head that tells two classes apart: its scores are − and + what the unit is
+    before its sigmoid. size: pixels of a side, or (height, width), for models that leave it open (224 if not given) or
+    for the layers of others that take images of any size. dtype: what activations are computed in, "float32", or
+    "bfloat16" or "float16" (mixed precision: weights, losses and what is returned are float32), which GPUs compute
+    faster, whatever policy the model's own layers have; those whose weights are no float32 keep theirs. It is no part
+    of `identity`: statistics are of the network, however it is computed. output: the name of the one that holds the
+    scores; None for the first that has a unit for each class, or else the first. given: what the inputs beside the
+    image are for every image, {name of the input: array or number}.
 
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
     second call of a layer as "NAME#2", as also a layer "image" or "scores". `classes`: names. `image_size`: pixels of a
-    side. Raises ValueError for a model that does not take images, or whose classes do not match its outputs.
+    side, or (height, width). Warns of layers that are called as in training, and of such as are random at every call.
+    Raises ValueError for a model that does not take images, or whose classes do not match its outputs.
     """
 
     def __init__(
@@ -45,9 +52,10 @@ class Network:
         model: keras.Model,
         preprocess: Callable | None = None,
         classes: Sequence[str] = (),
-        size: int | None = None,
+        size: Size | None = None,
         dtype: str = "float32",
         output: str | None = None,
+        given: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         if isinstance(model, keras.Sequential) and not is_graph(model):
             raise ValueError(
@@ -56,9 +64,8 @@ class Network:
             )
         if not is_graph(model):
             raise ValueError(f"expected a functional or sequential Keras model; received {model!r}.")
-        shapes = [tuple(x.shape) for x in model.inputs]
-        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] != 3 or shapes[0][1] != shapes[0][2]:
-            raise ValueError(f"expected a model with one input of images (n, size, size, 3); received {shapes}.")
+        self.given = {name: np.asarray(value) for name, value in (given or {}).items()}
+        self._input = _image_input(model, self.given)
         n_classes, answers = len(classes), [tuple(x.shape) for x in model.outputs]
         names = [model.layers[-1].name] if isinstance(model, keras.Sequential) else model.output_names
         self.output = output or names[_fitting(answers, n_classes)]
@@ -74,15 +81,23 @@ class Network:
         self.model, self.dtype = model, dtype
         self.preprocess = preprocess or (lambda images: images)
         self.classes = tuple(classes)
-        self.image_size = size or shapes[0][1] or 224
+        own = [side or 224 for side in self._input.shape[1:3]]
+        height, width = map(int, sides(size or own))
+        self.image_size = height if height == width else (height, width)
         self.graph = lru_cache(maxsize=4)(self._graph)
         self.features = lru_cache(maxsize=16)(self._features)
         self._kept, self._weights = lru_cache(maxsize=16)(lambda function, *given: function(self, *given)), []
         self._identity = lru_cache(maxsize=1)(self._identified)
+        for found, told in (
+            (as_in_training(model), "called with training=True: here, as in model.predict, that is set aside"),
+            (random_layers(model), "random at every call: the same image has other activations each time"),
+        ):
+            if found:
+                warnings.warn(f"layers of {model.name!r} ({', '.join(found)}) are {told}.", stacklevel=2)
 
     def __repr__(self) -> str:
-        layers, classes = len(self.layers), len(self.classes)
-        return f"Network({self.model.name!r}, {layers} layers, {self.image_size} px, {classes} classes)"
+        layers, classes, size = len(self.layers), len(self.classes), _px(self.image_size)
+        return f"Network({self.model.name!r}, {layers} layers, {size}, {classes} classes)"
 
     def _repr_html_(self) -> str:
         from vizlib.networks.summary import summary
@@ -93,6 +108,46 @@ class Network:
     def layers(self) -> tuple[str, ...]:
         return tuple(self.graph()[1].layers)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of the images."""
+        return (*sides(self.image_size), 3)
+
+    @property
+    def side(self) -> float:
+        """Pixels of a side of a square that is as large as an image."""
+        return sqrt(prod(sides(self.image_size)))
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether the model sees the brightness of images alone."""
+        return self._input.shape[-1] == 1
+
+    def shown(self, images: Tensor) -> Tensor:
+        """Images (n, h, w, 3) without what the model cannot see: grey, if it sees their brightness alone."""
+        return ops.repeat(_brightness(images), 3, axis=-1) if self.is_grey else images
+
+    def as_images(self, images: ArrayLike) -> np.ndarray:
+        """Images as `vizlib.images.as_images` gives them; if the model sees their brightness alone, grey ones of one
+        channel as well, (n, h, w, 1) or (h, w, 1)."""
+        if self.is_grey and np.shape(images)[-1:] == (1,):
+            images = np.repeat(images, 3, axis=-1)
+        return as_images(images)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments, besides the model, that make this network again."""
+        names = "preprocess", "classes", "dtype", "output", "given"
+        return {"size": self.image_size} | {name: getattr(self, name) for name in names}
+
+    def resized(self, size: Size) -> Self:
+        """The same network for images of another size; without classes if it has no scores there."""
+        if size == self.image_size:
+            return self
+        settings = self.settings | {"size": size}
+        found = type(self)(self.model, **settings)
+        return type(self)(self.model, **settings | {"classes": ()}) if found.graph()[1].scores is None else found
+
     @cached_property
     def batch_size(self) -> int:
         numbers = sum(prod(tensor.shape[1:]) for tensor in self.graph()[1].tensors.values())
@@ -100,9 +155,12 @@ class Network:
 
     def _graph(self, relu=None):
         """The `Graph` of the network from "images", RGB in [0, 1], on."""
-        images = keras.Input((self.image_size, self.image_size, 3), name="images")
+        images = keras.Input(self.image_shape, name="images")
+        seen = self.preprocess(_brightness(images) if self.is_grey else images)
+        beside = {x.name: x for x in self.model.inputs}
+        inputs = [_alike(images, self.given[name], x) if name in self.given else seen for name, x in beside.items()]
         policy = keras.DTypePolicy("float32" if self.dtype == "float32" else f"mixed_{self.dtype}")
-        return images, Graph(self.model, self.preprocess(images), relu, policy, self._output)
+        return images, Graph(self.model, inputs, relu, policy, self._output)
 
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
@@ -120,13 +178,20 @@ class Network:
 
     def _tensor(self, graph, name):
         layer = name.removesuffix(PRE)
-        self.check_layer(layer)
+        if layer not in graph.tensors:
+            self.check_layer(layer)
         tensor = graph.scores if layer == SCORES else graph.tensors.get(name)
         if tensor is None:
-            own, size = self.model.inputs[0].shape[1], self.image_size
-            raise ValueError(f"expected images of {own} px, which {name} is made for; received a size of {size} px.")
+            wanted = f"images of {self.own_size}, which {name} is made for"
+            raise ValueError(f"expected {wanted}; received a size of {_px(self.image_size)}.")
         tensor = tensor if tensor.dtype == "float32" else ops.cast(tensor, "float32")
         return ops.concatenate([-tensor, tensor], axis=-1) if layer == SCORES and self.is_binary else tensor
+
+    @property
+    def own_size(self) -> str:
+        """The size that the model itself asks for, such as "224 px"; "any size" if none."""
+        height, width = self._input.shape[1:3]
+        return "any size" if height is None else _px(height if height == width else (height, width))
 
     @property
     def kept(self) -> Callable:
@@ -152,18 +217,37 @@ class Network:
     def finer_layers(self, name: str) -> tuple[str, ...]:
         """Of each resolution finer than that of a layer the last layer before it that ends in a ReLU, deep to shallow.
 
-        What a layer leaves open of an image, they tell: VGG16's block3_conv3 has block2_conv2 and block1_conv2.
+        What a layer leaves open of an image, they tell: VGG16's block3_conv3 has block2_conv2 and block1_conv2. Where
+        none ends in a ReLU, the last layer with weights. Of a vision transformer, whose layers have one resolution, of
+        those of the same kind, or else of its blocks, that at half the depth, at a quarter, and so on to the first.
         """
         self.check_layer(name)
         earlier = self.layers[: (*self.layers, SCORES).index(name)]
-        return self.last_of_resolutions(
-            [layer for layer in earlier if self.is_rectified(layer) and self._height(layer) > self._height(name)]
-        )
+        finer = [layer for layer in earlier if self._height(layer) > self._height(name)]
+        with_weights = [layer for layer in finer if self._has_learned(layer)]
+        if found := [layer for layer in finer if self.is_rectified(layer)] or with_weights:
+            return self.last_of_resolutions(found)
+        tokens = [layer for layer in earlier if layer in self.graph()[1].tokens]
+        blocks = [layer for layer in tokens if self._kind(layer) == self._kind(name)] or self._blocks(tokens)
+        return tuple(blocks[len(blocks) >> i] for i in range(1, len(blocks).bit_length() + 1))
 
     def last_of_resolutions(self, layers: Sequence[str]) -> tuple[str, ...]:
         """Of layers with positions the last of each resolution, deep to shallow."""
         last = {self._height(layer): layer for layer in sorted(layers, key=self.layers.index)}
         return tuple(last[height] for height in sorted(last) if height)
+
+    def _has_learned(self, layer):
+        own = self.graph()[1].origin[layer]
+        return bool(own.weights) and not isinstance(own, keras.layers.Normalization)
+
+    def _kind(self, layer):
+        graph = self.graph()[1]
+        return layer in graph.tokens and (type(graph.origin[layer]), graph.tensors[layer].shape)
+
+    def _blocks(self, tokens):
+        """Of layers of tokens those of the kind of the last that has layers in it, or else of the last."""
+        whole = [layer for layer in tokens if any(name.startswith(f"{layer}/") for name in self.layers)] or tokens
+        return [layer for layer in whole if self._kind(layer) == self._kind(whole[-1])]
 
     def _height(self, layer):
         tensors = self.graph()[1].tensors
@@ -198,11 +282,11 @@ class Network:
     def activations(self, images: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
         """What the layers answer: {layer: float32 array (n, h, w, channels) or (n, units)}.
 
-        images: (n, image_size, image_size, 3), float in [0, 1] or uint8. layers: names as in `features`. On a CPU, what
+        images: (n, height, width, 3), float in [0, 1] or uint8. layers: names as in `features`. On a CPU, what
         they answer to an image is the same to the last bit whatever images are beside it. Raises ValueError for other
         images and unknown layers.
         """
-        images, answers = as_images(images), {}
+        images, answers = self.as_images(images), {}
         for rows, found in self.batches(images, layers, min(FEW, self.batch_size)):
             for name, values in found.items():
                 if name not in answers:
@@ -215,24 +299,24 @@ class Network:
     ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
         """Yield (rows, {layer: float32 array}) batch by batch: a slice of the images, and what is answered to them.
 
-        images: (n, image_size, image_size, 3), float in [0, 1] or uint8, an array or what gives arrays for slices of
+        images: (n, height, width, 3), float in [0, 1] or uint8, an array or what gives arrays for slices of
         its rows, such as `numpy.memmap` or an HDF5 dataset. layers: names as in `features`. size: images of a batch,
         `batch_size` if None. The arrays are not copied and may be read-only. Raises ValueError for other images and
         unknown layers.
         """
-        layers, side, size = tuple(layers), self.image_size, size or self.batch_size
-        if tuple(images.shape[1:]) != (side, side, 3):
-            raise ValueError(f"expected images of shape (n, {side}, {side}, 3); received {tuple(images.shape)}.")
+        layers, (height, width, _), size = tuple(layers), self.image_shape, size or self.batch_size
+        if tuple(images.shape[1:]) not in (self.image_shape, (height, width, self._input.shape[-1])):
+            raise ValueError(f"expected images of shape (n, {height}, {width}, 3); received {tuple(images.shape)}.")
         answers = self.kept(_answers, layers)
         for start in range(0, len(images), size):
-            batch = as_images(images[start : start + size])
+            batch = self.as_images(images[start : start + size])
             n = len(batch)
             # A batch has the same number of images each time, black ones at the end. Where in it an image is changes
             # nothing in what is computed for it; how many there are does, as matrices of other shapes are multiplied in
             # another order. So it was with all networks that were measured (VGG16, ResNet50, ConvNeXt and others, 1 to
             # 6 threads): the last bits were others on TensorFlow of 1 image and of 2, ConvNeXt's of 12 and of 16, and
             # on JAX the embedded network's of 32 and of 64. Nor has JAX to compile anything else, which takes seconds.
-            batch = np.concatenate([batch, np.zeros((size - n, side, side, 3), "float32")]) if n < size else batch
+            batch = np.concatenate([batch, np.zeros((size - n, height, width, 3), "float32")]) if n < size else batch
             found = answers(ops.convert_to_tensor(batch))
             yield slice(start, start + n), {layer: np.asarray(found[layer])[:n] for layer in layers}
 
@@ -250,9 +334,9 @@ class Network:
         return log_expit(scores) if self.is_sigmoid else log_softmax(scores, axis=-1)
 
     @property
-    def identity(self) -> dict[str, str | int]:
+    def identity(self) -> dict[str, str | int | list[int]]:
         """What activations depend on: {"weights": SHA-256 of what the layers are and of their weights, "preprocessing":
-        SHA-256 of what it makes of a few colours, "image_size": pixels of a side}.
+        SHA-256 of what it makes of a few colours, "image_size": pixels of a side, or [height, width]}.
 
         It is that of the weights as they are now; while they do not change, it is computed once.
         """
@@ -261,14 +345,53 @@ class Network:
     def _identified(self, sums):
         return {
             "weights": weights_hash(self.model),
-            "preprocessing": preprocessing_hash(self.preprocess),
-            "image_size": self.image_size,
+            "preprocessing": preprocessing_hash(self.preprocess, self._input.shape[-1], self.given),
+            "image_size": self.image_size if isinstance(self.image_size, int) else [*self.image_size],
         }
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of `identity`."""
         return hashlib.sha256(repr(sorted(self.identity.items())).encode()).hexdigest()
+
+
+def _image_input(model, given):
+    """The one input that is not given, which has to be of images."""
+    names = [x.name for x in model.inputs]
+    if unknown := given.keys() - set(names):
+        raise ValueError(f"expected inputs out of {', '.join(names)}; received {', '.join(sorted(unknown))}.")
+    for x in model.inputs:
+        if x.name in given and not _fits(given[x.name].shape, x.shape[1:]):
+            received = f"one of shape {given[x.name].shape}"
+            raise ValueError(f"expected for {x.name} an array of shape {tuple(x.shape[1:])}; received {received}.")
+    left = {x.name: tuple(x.shape) for x in model.inputs if x.name not in given}
+    if len(left) > 1:
+        wanted = "one input of images, and what the others are for every image: given={name: array}"
+        raise ValueError(f"expected {wanted}; received inputs {left}.")
+    shape = next(iter(left.values()), ())
+    if len(shape) != 4 or shape[-1] not in (1, 3):
+        wanted = "images (n, height, width, 3) or (n, height, width, 1)"
+        raise ValueError(f"expected a model with one input of {wanted}; received {[*left.values()]}.")
+    return next(x for x in model.inputs if x.name not in given)
+
+
+def _fits(shape, wanted):
+    return shape == () or len(shape) == len(wanted) and all(b in (None, a) for a, b in zip(shape, wanted, strict=True))
+
+
+def _alike(images, value, x):
+    """What an input x of a model is for every image: a symbolic tensor of as many rows as there are images."""
+    shape = value.shape or tuple(side or 1 for side in x.shape[1:])
+    nothing = ops.cast(ops.zeros_like(images[:, :1, 0, 0]), x.dtype)
+    return ops.reshape(nothing, (-1, *(1,) * len(shape))) + ops.array(np.broadcast_to(value, shape), x.dtype)[None]
+
+
+def _brightness(images):
+    return ops.sum(images * ops.array(LUMA, dtype=images.dtype), axis=-1, keepdims=True)
+
+
+def _px(size):
+    return f"{' × '.join(map(str, dict.fromkeys(sides(size))))} px"
 
 
 def _fitting(shapes, n_classes):

@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from vizlib.images import as_images
 from vizlib.networks.applications import bytes_preprocess, standard_preprocess, symmetric_preprocess, vgg_preprocess
 from vizlib.networks.network import Network
 
@@ -45,7 +44,7 @@ class Check(NamedTuple):
 def check(net: Network, images: ArrayLike, class_name: str | int) -> Check:
     """Whether a network recognises real images of a class better than chance, and what may be wrong if not: a `Check`.
 
-    images: of the class, at least 10, better 50: (n, image_size, image_size, 3), float in [0, 1] or uint8. class_name:
+    images: of the class, at least 10, better 50: (n, height, width, 3), float in [0, 1] or uint8. class_name:
     the class, or its position in the scores. An image is recognised where no class has a higher score, or where a
     sigmoid has a probability above a half; chance is one of all classes. The test is binomial, at a level of 0.001.
 
@@ -58,7 +57,7 @@ def check(net: Network, images: ArrayLike, class_name: str | int) -> Check:
     Raises ValueError for fewer images or of another size, for a class that there is not, and for a network without
     class scores.
     """
-    images, k = as_images(images), net.class_index(class_name)
+    images, k = net.as_images(images), net.class_index(class_name)
     n = len(images)
     if n < FEWEST:
         raise ValueError(f"expected at least {FEWEST} images, as fewer may all be right by chance; received {n}.")
@@ -98,8 +97,7 @@ def _fitting(net, images, k, is_better, recognised):
     own = {"net.preprocess(x)": net.preprocess}
     flipped = {code.replace("x", FLIPPED): lambda x, f=f: f(ops.flip(x, -1)) for code, f in (USUAL | own).items()}
     for tried in (USUAL, flipped):
-        same = net.classes, net.image_size, net.dtype, net.output
-        others = {code: Network(net.model, preprocess, *same) for code, preprocess in tried.items()}
+        others = {code: Network(net.model, **net.settings | {"preprocess": own}) for code, own in tried.items()}
         right = {code: _seen(other, images)[:, k] for code, other in others.items()}
         recognised |= {code: int(x.sum()) for code, x in right.items()}
         found = [code for code, x in right.items() if is_better(x) and not _sees_anyway(others[code], images, k)]

@@ -6,6 +6,7 @@ from math import inf
 import keras
 from keras import layers
 
+from vizlib.images import sides
 from vizlib.networks.graph import PRE, Graph, calls, function_name
 from vizlib.networks.network import Network
 
@@ -35,8 +36,9 @@ def summary(net: Network) -> str:
         rows.append([name, kind, shape, field, "" if size in (None, inf) else f"{stride:g}", parameters])
         seen.add(id(layer))
     lines = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
+    size = " × ".join(map(str, sides(net.image_size)))
     return (
-        f"<b>{escape(net.model.name)}</b>: RGB in [0, 1], {net.image_size} × {net.image_size} px; {len(rows)} layers, "
+        f"<b>{escape(net.model.name)}</b>: RGB in [0, 1], {size} px; {len(rows)} layers, "
         f"{net.model.count_params():,} parameters. {escape(_scores(net, graph))}"
         f'<div style="max-height:30em;overflow:auto"><table><thead><tr>{HEAD}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>"
@@ -46,7 +48,7 @@ def summary(net: Network) -> str:
 def _scores(net, graph):
     """What the class scores are, in a sentence."""
     if graph.scores is None:
-        return f"There are class scores at {net.model.inputs[0].shape[1]} px only."
+        return f"There are class scores at {net.own_size} only."
     names = [name for name in net.layers if graph.tensors.get(name + PRE) is graph.scores]
     name = names[-1] if names else "the model"
     separate = bool(names) and graph.tensors[name] is not graph.scores

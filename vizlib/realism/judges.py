@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vizlib.images import Size, sides
 from vizlib.networks import Network
 from vizlib.partworld import CLASSES
 from vizlib.partworld.arrangement import complete_objects
@@ -112,11 +113,11 @@ def _distances(sets, sizes):
     return columns | {"told_apart": told_apart(ours, theirs, *labels)}
 
 
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images at another size, bicubic and antialiased: float32 (n, size, size, 3), in [0, 1]."""
-    if images.shape[1:3] == (size, size):
+def resized(images: np.ndarray, size: Size) -> np.ndarray:
+    """Images at another size, bicubic and antialiased: float32 (n, height, width, 3), in [0, 1]."""
+    if images.shape[1:3] == sides(size):
         return images
-    resize = partial(keras.ops.image.resize, size=(size, size), interpolation="bicubic", antialias=True)
+    resize = partial(keras.ops.image.resize, size=sides(size), interpolation="bicubic", antialias=True)
     return np.concatenate([resize(batch) for batch in np.array_split(images, -(-len(images) // BATCH))]).clip(0, 1)
 
 

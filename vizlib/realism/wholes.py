@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vizlib.images import sides
 from vizlib.networks import Network
 from vizlib.realism.judges import resized
 
@@ -22,7 +23,7 @@ class WholeJudge:
 
     def __init__(self, network: Network, positions: str) -> None:
         self.network, self.positions = network, positions
-        self._zoomed = Network(network.model, network.preprocess, network.classes, ZOOM * network.image_size)
+        self._zoomed = network.resized(tuple(ZOOM * side for side in sides(network.image_size)))
         _, graph = network.graph()
         self._head = keras.Model(graph.tensors["embedding"], graph.scores)
 

@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import keras
-from tqdm.auto import tqdm
 
+from vizlib._progress import progress_bar
 from vizlib.images import load_images
 from vizlib.networks import Network
 from vizlib.store.files import IMAGE
@@ -72,25 +72,23 @@ def collect(
 def _collect_classes(store, source, class_names, layers, keep_activations, n, client, progress):
     net = store.network
     if client is None:
-        for class_name in tqdm(class_names, "classes", unit="class", disable=not progress):
+        for class_name in progress_bar(class_names, "classes", unit="class", disable=not progress):
             images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=progress)
             collect_class(store, images, class_name, layers, keep_activations, progress=progress)
         return
     from dask.distributed import as_completed
 
-    settings = {"preprocess": net.preprocess, "classes": net.classes, "size": net.image_size, "dtype": net.dtype}
-    settings["output"] = net.output
     network = client.submit(bytes, _saved(net.model))  # computed, so that it is made again where its worker dies
-    shared = (str(store.path), source, layers, keep_activations, n)
-    tasks = [client.submit(_collect_on_worker, network, settings, name, *shared, pure=False) for name in class_names]
+    shared = (net.settings, str(store.path), source, layers, keep_activations, n)
+    tasks = [client.submit(_collect_on_worker, network, name, *shared, pure=False) for name in class_names]
     try:
-        for task in tqdm(as_completed(tasks), "classes", len(tasks), unit="class", disable=not progress):
+        for task in progress_bar(as_completed(tasks), "classes", len(tasks), "class", disable=not progress):
             task.result()
     finally:
         client.cancel(tasks)
 
 
-def _collect_on_worker(network, settings, class_name, path, source, layers, keep_activations, n):
+def _collect_on_worker(network, class_name, settings, path, source, layers, keep_activations, n):
     net = Network(_loaded(network), **settings)
     images = load_images(source, class_name, n, size=net.image_size, dtype="uint8", progress=False)
     collect_class(StatsStore(path, net), images, class_name, layers, keep_activations, progress=False)

@@ -95,8 +95,8 @@ def _chosen(store, class_name, layers):
         return tuple(sorted(shapes, key=known.index, reverse=True)), ()
     if layers is not None:
         shape = store.shape(class_name, layers)
-        height = shape[0] if len(shape) == 3 else 0
-        down = (layers, *(layer for layer in down if store.shape(class_name, layer)[0] > height))
+        height, earlier = shape[0] if len(shape) == 3 else 0, known[: known.index(layers)]
+        down = (layers, *(x for x in down if x in earlier and store.shape(class_name, x)[0] >= height))
     if not down:
         received = ", ".join(known[1:]) or "none"
         raise ValueError(f"expected layers with positions of {class_name!r}; received {received}.")

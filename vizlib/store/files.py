@@ -31,7 +31,7 @@ from vizlib.networks import Network
 from vizlib.store import hdf5
 
 FORMAT = "vizlib statistics, version 4"
-IDENTITY = {"weights": str, "preprocessing": str, "image_size": int}
+IDENTITY = {"weights": (str,), "preprocessing": (str,), "image_size": (int, list)}
 IMAGE = "image"  # the layer that is the images themselves
 IMAGES, LAYERS, NETWORK, ENDING = "images.h5", "layers", "network.json", ".h5"
 PIXELS, ACTIVATIONS, EXPONENTS, SHA256 = "pixels", "activations", "exponents", "sha256"
@@ -79,8 +79,8 @@ def read_network(folder: Path) -> dict | None:
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:
         raise ValueError(f"expected the format {FORMAT!r} in {folder / NETWORK}; received {found!r}.")
-    wanted = {"network_name": str, "layers": list} | IDENTITY
-    if wrong := [name for name, kind in wanted.items() if type(facts.get(name)) is not kind]:
+    wanted = {"network_name": (str,), "layers": (list,)} | IDENTITY
+    if wrong := [name for name, kinds in wanted.items() if type(facts.get(name)) not in kinds]:
         raise ValueError(f"expected an intact {NETWORK} in {folder}; received no {', '.join(wrong)}.")
     if not all(isinstance(name, str) for name in facts["layers"]):
         raise ValueError(f"expected an intact {NETWORK} in {folder}; received the layers {facts['layers']}.")

@@ -15,9 +15,9 @@ from uuid import uuid4
 import filelock
 import numpy as np
 from threadpoolctl import threadpool_limits
-from tqdm.auto import tqdm
 
 from vizlib._files import TEMPORARY, leftovers
+from vizlib._progress import progress_bar
 from vizlib.images import as_images
 from vizlib.networks import Network
 from vizlib.statistics import Moments, Snapshots
@@ -97,7 +97,7 @@ def _take_images(store, images, class_name, n, progress):
     """Put the images of a class into the store or, where there are some, see that they are the same."""
     net, there = store.network, class_name in store.classes
     path = files.class_folder(store.path, class_name) / f"images.{uuid4().hex}{TEMPORARY}"
-    spooled = SpooledImages(None if there else path, (net.image_size, net.image_size, 3))
+    spooled = SpooledImages(None if there else path, net.image_shape, net.as_images)
     try:
         spooled.take(images, n, f"{class_name}: images" if progress else None)
         if not there:
@@ -134,7 +134,7 @@ def _compute(store, class_name, spool, description):
     with (
         files.reading(store.path, class_name, files.IMAGE) as file,
         ThreadPoolExecutor(AT_ONCE) as threads,  # they sort and write while the network computes the next blocks
-        tqdm(total=n, initial=n - sum(counts.values()), desc=description, unit="image", disable=not description) as bar,
+        progress_bar(None, description, n, "image", initial=n - sum(counts.values()), disable=not description) as bar,
     ):
         under_way = deque()
         for index in missing:
@@ -150,7 +150,7 @@ def _compute(store, class_name, spool, description):
 
 
 def _is_kept(net: Network, shapes, keep_activations, layer):
-    return keep_activations or 2 * prod(shapes[layer]) <= KEPT * 3 * net.image_size**2
+    return keep_activations or 2 * prod(shapes[layer]) <= KEPT * prod(net.image_shape)
 
 
 def _fit(store, class_name, spool, is_kept, description):
@@ -161,7 +161,7 @@ def _fit(store, class_name, spool, is_kept, description):
         try:
             states = threads.map(_states, readers.values(), map(rectified, readers), map(spool.marginals, readers))
             fitted = zip(readers, states, strict=True)
-            for layer, state in tqdm(fitted, description, len(readers), unit="layer", disable=not description):
+            for layer, state in progress_bar(fitted, description, len(readers), "layer", disable=not description):
                 kept = readers[layer] if is_kept(layer) else None
                 files.write_layer(store.path, class_name, store.stored_name(layer), state, rectified(layer), kept)
         finally:

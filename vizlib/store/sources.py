@@ -2,26 +2,30 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-from tqdm.auto import tqdm
+from numpy.typing import ArrayLike
 
+from vizlib._progress import progress_bar
 from vizlib.images import Rows, as_images, to_uint8
 
 Images = Rows | Iterable  # of batches
 BATCH = 64  # images to take of an array at a time
 
 
-def batches(images: Images, n: int | None = None) -> Iterator[np.ndarray]:
+def batches(
+    images: Images, n: int | None = None, as_images: Callable[[ArrayLike], np.ndarray] = as_images
+) -> Iterator[np.ndarray]:
     """The images in turn, some at a time: float32 RGB in [0, 1], (some, height, width, 3); n in all, all if None.
 
     images: something with a shape and slices of rows, such as an array, a `numpy.memmap` or an HDF5 dataset, float in
     [0, 1] or uint8; a list of images; or an iterable of batches (some, height, width, 3), or of tuples that begin with
     one, such as a `tf.data.Dataset` or a `keras.utils.PyDataset`: there floats may be in [0, 255] too, as Keras's data
-    sets give them, if those of the first batch are. Raises ValueError for anything else.
+    sets give them, if those of the first batch are. as_images: what makes RGB in [0, 1] of them, for a network that of
+    `Network`. Raises ValueError for anything else.
     """
     if isinstance(images, (list, tuple)):
         images = np.asarray(images)
@@ -64,21 +68,27 @@ def count(images: Images, n: int | None = None) -> int | None:
 class SpooledImages:
     """Images that wait in a file until all of them have been seen: float32 (n, ...), rows [a:b] are arrays.
 
-    path: of the file, or None to look at the images and keep nothing. `sha256`: of their values as float32 and of their
-    shape; `dtype`: uint8 where that loses nothing, else float32, in which rows come.
+    path: of the file, or None to look at the images and keep nothing. as_images: as of `batches`. `sha256`: of their
+    values as float32 and of their shape; `dtype`: uint8 where that loses nothing, else float32, in which rows come.
     """
 
-    def __init__(self, path: Path | None, shape: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        shape: tuple[int, int, int],
+        as_images: Callable[[ArrayLike], np.ndarray] = as_images,
+    ) -> None:
         self.path, self.shape, self._lossless, self._digest = path, (0, *shape), True, hashlib.sha256()
+        self._as_images = as_images
 
     def take(self, images: Images, n: int | None, progress: str | None) -> Self:
         """Take images, as `batches` does. Raises ValueError for those of another shape and for fewer than two."""
         total = count(images, n)
         with (
             open(self.path or os.devnull, "wb") as file,
-            tqdm(total=total, desc=progress, unit="image", disable=progress is None) as bar,
+            progress_bar(None, progress, total, "image", disable=progress is None) as bar,
         ):
-            for part in batches(images, n):
+            for part in batches(images, n, self._as_images):
                 if part.shape[1:] != self.shape[1:]:
                     raise self._unfit((total or len(part), *part.shape[1:]))
                 part = np.ascontiguousarray(part)

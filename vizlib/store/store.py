@@ -200,10 +200,14 @@ class StatsStore:
         return "QuiltedGaussian" if self._shared[key] > ALIKE else "QuiltedLayout"
 
     def last_of_resolutions(self, class_name: str) -> tuple[str, ...]:
-        """Of the layers of a class that have positions the last of each resolution, deep to shallow."""
+        """Of the layers of a class that have positions the last of each resolution, deep to shallow.
+
+        All of them where they have one resolution, as the blocks of a vision transformer.
+        """
         shapes = {layer: self.shape(class_name, layer) for layer in self.layers(class_name)[1:]}
-        last = {shape[0]: layer for layer, shape in shapes.items() if len(shape) == 3}
-        return tuple(last[height] for height in sorted(last))
+        heights = {layer: shape[0] for layer, shape in shapes.items() if len(shape) == 3}
+        last = {height: layer for layer, height in heights.items()}
+        return tuple(last[height] for height in sorted(last)) if len(last) > 1 else tuple(heights)[::-1]
 
     def shape(self, class_name: str, layer: str) -> tuple[int, ...]:
         """The shape of the activations of one image at a layer."""

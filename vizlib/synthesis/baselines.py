@@ -3,7 +3,6 @@
 import numpy as np
 
 from vizlib.attribution.gradients import saliency
-from vizlib.images import as_images
 from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
@@ -76,7 +75,7 @@ def olah(
 
     Raises ValueError for an unknown class, layer or channel.
     """
-    view = Camera(net.image_size, shift=net.image_size / 14, zoom=(0.9, 1.1), turn=10)
+    view = Camera(net.image_size, shift=net.side / 14, zoom=(0.9, 1.1), turn=10)
     terms, canvas = [score(net, class_name)], Cosine(net.image_size)
     return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
 
@@ -106,8 +105,8 @@ def maco(
 
     Raises ValueError for an unknown class, layer or channel.
     """
-    term, images = score(net, class_name), as_images(images)
-    view = Camera(net.image_size, shift=net.image_size / 8, zoom=(1.0, 2.0), noise=0.08)
+    term, images = score(net, class_name), net.as_images(images)
+    view = Camera(net.image_size, shift=net.side / 8, zoom=(1.0, 2.0), noise=0.08)
     return optimize(net, [term], Phase.of(images), n, steps, seed, nadam(1.0), view, None, callback, progress)
 
 
@@ -140,7 +139,7 @@ def vital(
     for layer in layers or store.last_of_resolutions(class_name):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
         terms.append(Marginals(net.before_relu(layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
-    canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.image_size)
+    canvas, view = Cosine(net.image_size), Jitter(30 / 224 * net.side)
     return optimize(net, terms, canvas, n, steps, seed, adam(), view, None, callback, progress)
 
 
@@ -165,7 +164,7 @@ def deep_inversion(
     store: a `StatsStore` with the layers. callback, progress, the returned `Result` and its errors: see `optimize`.
     Raises ValueError for a class that is not there or that the network does not know.
     """
-    net, view = store.network, Jitter(30 / 224 * store.network.image_size)
+    net, view = store.network, Jitter(30 / 224 * store.network.side)
     terms = [
         CrossEntropy(np.int32(net.class_index(class_name)), net.is_sigmoid),
         TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS),

@@ -11,6 +11,7 @@ from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
 from vizlib.backend import Tensor
+from vizlib.images import Size, sides
 
 # The mean and a square root of the covariance of RGB in natural images (ImageNet; Olah et al. 2017). Moving along the
 # columns of the latter changes colour the way that photographs do, brightness first.
@@ -20,20 +21,23 @@ LOGIT_BASIS = COLOUR_BASIS.T / np.linalg.norm(COLOUR_BASIS, axis=0).max()  # bef
 
 
 class Canvas(Protocol):
-    """A parameterisation, a frozen dataclass: those that differ in arrays alone share a compiled function."""
+    """A parameterisation, a frozen dataclass: those that differ in arrays alone share a compiled function.
+
+    Those here have a size: pixels of a side, or (height, width).
+    """
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
         """The variables of n images: float32 arrays, image by image."""
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
-        """The images that the variables stand for: float32 (n, size, size, 3)."""
+        """The images that the variables stand for: float32 (n, height, width, 3)."""
 
 
 @dataclass(frozen=True)
 class Unbounded:
     """Pixels as they are, not kept in [0, 1], around the mean colour: the canvas of Simonyan et al. 2013."""
 
-    size: int
+    size: Size
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
         return _noise(n, self.size, seed, 0.01)
@@ -53,7 +57,7 @@ class Pixels:
     that fool a network (Yosinski et al. 2015).
     """
 
-    size: int
+    size: Size
     blur: float = 0.0
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
@@ -64,8 +68,8 @@ class Pixels:
     def image(self, variables: Sequence[Tensor]) -> Tensor:
         pixels = variables[0]
         if self.blur:
-            blur = gaussian_filter1d(np.eye(self.size, dtype="float32"), self.blur, axis=0)
-            pixels = ops.einsum("ab,nbdc,ed->naec", blur, pixels, blur)
+            high, wide = (gaussian_filter1d(np.eye(s, dtype="float32"), self.blur, axis=0) for s in sides(self.size))
+            pixels = ops.einsum("ab,nbdc,ed->naec", high, pixels, wide)
         return ops.sigmoid(pixels)
 
 
@@ -78,7 +82,7 @@ class Cosine:
     Adam changes coarse and fine structure in natural proportion.
     """
 
-    size: int
+    size: Size
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
         return _noise(n, self.size, seed, 0.01)
@@ -87,18 +91,20 @@ class Cosine:
         return ops.sigmoid(self.logits(variables))
 
     def logits(self, variables: Sequence[Tensor]) -> Tensor:
-        """What is squashed: float32 (n, size, size, 3)."""
-        basis, scale, colours = self._constants
-        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", basis, variables[0] * scale, basis)
+        """What is squashed: float32 (n, height, width, 3)."""
+        rows, columns, scale, colours = self._constants
+        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", rows, variables[0] * scale, columns)
         return ops.matmul(brightness_and_hues, colours)
 
     @cached_property
     def _constants(self):
-        """The basis (frequency, position), the scale of each frequency, and colours in logits."""
-        basis = dct(np.eye(self.size), norm="ortho", axis=0).astype("float32")
-        scale = 1 / np.maximum(np.hypot(*np.mgrid[: self.size, : self.size]), 1)
+        """The bases (frequency, position), the scale of each frequency, and colours in logits."""
+        height, width = sides(self.size)
+        rows, columns = (dct(np.eye(side), norm="ortho", axis=0).astype("float32") for side in (height, width))
+        cycles = np.mgrid[:height, :width] * (max(height, width) / np.array([height, width])).reshape(2, 1, 1)
+        scale = 1 / np.maximum(np.hypot(*cycles), 1)  # over frequency in cycles of the longer side
         scale = (scale / np.sqrt(np.mean(scale**2)))[:, :, None].astype("float32")
-        return basis, scale, 4 * LOGIT_BASIS
+        return rows, columns, scale, 4 * LOGIT_BASIS
 
 
 @dataclass(frozen=True)
@@ -109,19 +115,19 @@ class Phase:
     standardised, so that steps matter less the further they have moved, and so is the image, in decorrelated colours,
     before they become RGB and are squashed into [0, 1] by a sigmoid.
 
-    magnitude: float32 (3, size, size), of the discrete Fourier transform of decorrelated colours.
+    magnitude: float32 (3, height, width), of the discrete Fourier transform of decorrelated colours.
     """
 
-    size: int
+    size: Size
     magnitude: np.ndarray
 
     @classmethod
     def of(cls, images: np.ndarray) -> Self:
-        """That of images (n, size, size, 3) in [0, 1]: their mean magnitude."""
+        """That of images (n, height, width, 3) in [0, 1]: their mean magnitude."""
         colours = images @ np.linalg.inv(COLOUR_BASIS).T
         magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")
         magnitude[:, 0, 0] = 0  # the mean, which is standardised
-        return cls(images.shape[1], magnitude)
+        return cls(images.shape[1:3], magnitude)
 
     def start(self, n: int, seed: int) -> list[np.ndarray]:
         return _noise(n, self.size, seed, 2**0.5)  # phases have a deviation of 2 then, and a step changes them by 2
@@ -142,4 +148,4 @@ def _standardised(values):
 
 
 def _noise(n, size, seed, deviation):
-    return [deviation * np.random.default_rng(seed).standard_normal((n, size, size, 3), "float32")]
+    return [deviation * np.random.default_rng(seed).standard_normal((n, *sides(size), 3), "float32")]

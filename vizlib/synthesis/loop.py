@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 from keras import ops, tree
-from tqdm.auto import trange
 
+from vizlib._progress import progress_bar
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 from vizlib.networks.network import Network
 from vizlib.synthesis.canvases import Canvas
@@ -28,7 +28,7 @@ SCALE, GROWTH, FALL, LIMIT = 2.0**24, 1.05, 16, 2.0**60
 class Result:
     """What a method returns.
 
-    images: float32 (n, size, size, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
+    images: float32 (n, height, width, 3) in [0, 1], for each the best that the loop saw. history: {term: float32
     (steps, n)}, its weighted loss at each step; terms of one name are told apart by their layers, or else by their
     place in the list. provenance: how the images were made, {str: JSON value}, of a method the recipe to make them
     again, see `vizlib.rerun`. variables: those of the canvas after the last step, to go on from.
@@ -87,9 +87,9 @@ def optimize(
     variables = start or canvas.start(n, seed)
     parts = [[ops.convert_to_tensor(v[part]) for v in variables] for part in slices]
     scale = ops.convert_to_tensor(SCALE)
-    states = [(v, start_rule(v), scale, (ops.full((len(v[0]),), np.inf), canvas.image(v))) for v in parts]
+    states = [(v, start_rule(v), scale, (ops.full((len(v[0]),), np.inf), net.shown(canvas.image(v)))) for v in parts]
     history, interrupted = [], False
-    with trange(steps, disable=not progress, unit="step") as bar:
+    with progress_bar(range(steps), "optimize", disable=not progress) as bar:
         try:
             for step in bar:
                 if any(term.every and step % term.every == 0 for term in terms):
@@ -149,7 +149,8 @@ def _renewed(net, terms, canvas, states, step):
     """The terms that go on from this step, see `Term.renewed`."""
     due = [term.every and step % term.every == 0 for term in terms]
     layers = {layer for term, now in zip(terms, due, strict=True) if now for layer in term.layers}
-    images = np.concatenate([ops.convert_to_numpy(canvas.image(variables)) for variables, *_ in states]).clip(0, 1)
+    images = [ops.convert_to_numpy(net.shown(canvas.image(variables))) for variables, *_ in states]
+    images = np.concatenate(images).clip(0, 1)
     activations = (net.activations(images, layers) if layers else {}) | {"image": images}
     return [term.renewed(activations) if now else term for term, now in zip(terms, due, strict=True)]
 
@@ -172,7 +173,7 @@ def _evaluation(net, forms, view):
 
     def evaluate(variables, draw, numbers, scale=1.0):
         *terms, canvas = (replace(form, **values) for form, values in zip(forms, numbers, strict=True))
-        images = canvas.image(variables)
+        images = net.shown(canvas.image(variables))
         activations = features(view.see(images, draw)) | {"image": images}
         losses = ops.stack([term(activations) for term in terms])
         return scale * ops.sum(losses), (losses, images)

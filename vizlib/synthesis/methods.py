@@ -86,11 +86,11 @@ def reconstruct(
     ]
     terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
-        undecided = n * 3 * net.image_size**2 / sizes.sum()
+        undecided = n * prod(net.image_shape) / sizes.sum()
         smoothness = min(SMOOTHNESS * undecided**2, MOST)
         terms += [prior_weight * term for term in priors(statistics, smoothness)]
     view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
-    rule = adam(RATE / np.sqrt(net.image_size))
+    rule = adam(RATE / np.sqrt(net.side))
     result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)
     return result.with_facts(layers=list(targets))
 
@@ -129,7 +129,7 @@ def suppress(
     terms = [score, *priors(store.model(class_name, "image"), SMOOTH)]
     before = optimize(net, terms, canvas, n, first, seed, adam(), Jitter(4), None, callback, progress)
     terms += [PUSH / len(layers) * term for term in outliers.values()]
-    rule = adam(Falling(RATE / np.sqrt(net.image_size), steps - first), beta_2=0.9)  # what is near changes
+    rule = adam(Falling(RATE / np.sqrt(net.side), steps - first), beta_2=0.9)  # what is near changes
     after = optimize(net, terms, canvas, n, steps - first, seed, rule, None, before.variables, callback, progress)
     both = [find_outliers(net, outliers, images) for images in (before.images, after.images)]
     found = {layer: tuple(where[layer] for where in both) for layer in layers}

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from vizlib.backend import Tensor
+from vizlib.images import Size, sides
 
 
 class View(Protocol):
@@ -20,7 +21,7 @@ class View(Protocol):
         """The random numbers of a step."""
 
     def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
-        """What the network gets to see of images (n, size, size, 3), of the same shape."""
+        """What the network gets to see of images (n, height, width, 3), of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class Jitter:
 class Camera:
     """Images moved, zoomed and turned, with mirrored borders and bilinear interpolation, and with noise on top.
 
-    size: pixels of a side. shift: the largest move, in pixels. zoom: the range, of which the logarithm is uniform.
-    turn: the largest, in degrees. noise: its standard deviation, in units of the image.
+    size: pixels of a side, or (height, width). shift: the largest move, in pixels. zoom: the range, of which the
+    logarithm is uniform. turn: the largest, in degrees. noise: its standard deviation, in units of the image.
     """
 
-    size: int
+    size: Size
     shift: float = field(default=0.0, compare=False)
     zoom: tuple[float, float] = field(default=(1.0, 1.0), compare=False)
     turn: float = field(default=0.0, compare=False)
@@ -66,28 +67,29 @@ class Camera:
         zoom = np.exp(rng.uniform(*np.log(self.zoom)))
         angle = np.deg2rad(rng.uniform(-self.turn, self.turn))
         row, column = rng.uniform(-self.shift, self.shift, 2)
-        middle = (self.size - 1) / 2
-        y, x = np.mgrid[: self.size, : self.size].reshape(2, -1) - middle
+        height, width = sides(self.size)
+        middle = (height - 1) / 2, (width - 1) / 2
+        y, x = np.mgrid[:height, :width].reshape(2, -1) - np.reshape(middle, (2, 1))
         y, x = (
-            (np.cos(angle) * y - np.sin(angle) * x) / zoom + middle + row,
-            (np.sin(angle) * y + np.cos(angle) * x) / zoom + middle + column,
+            (np.cos(angle) * y - np.sin(angle) * x) / zoom + middle[0] + row,
+            (np.sin(angle) * y + np.cos(angle) * x) / zoom + middle[1] + column,
         )
-        noise = rng.standard_normal((self.size, self.size, 3), "float32")
-        return [*_bilinear(y, x, self.size), np.float32(self.noise) * noise]
+        noise = rng.standard_normal((height, width, 3), "float32")
+        return [*_bilinear(y, x, height, width), np.float32(self.noise) * noise]
 
     def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
         index, weight, noise = draw
-        pixels = ops.reshape(images, (images.shape[0], self.size**2, 3))
+        pixels = ops.reshape(images, (images.shape[0], -1, 3))
         corners = [ops.take(pixels, index[i], axis=1) * weight[i][:, None] for i in range(4)]
         return ops.reshape(sum(corners), images.shape) + noise
 
 
-def _bilinear(y, x, size):
+def _bilinear(y, x, height, width):
     """The four pixels around each place, int32 (4, places), and how much of each, float32 (4, places)."""
-    y, x = (_mirrored(v, size) for v in (y, x))
-    top, left = (np.minimum(v.astype("int32"), size - 2) for v in (y, x))
+    y, x = _mirrored(y, height), _mirrored(x, width)
+    top, left = np.minimum(y.astype("int32"), height - 2), np.minimum(x.astype("int32"), width - 2)
     below, right = y - top, x - left
-    index = np.stack([(top + i) * size + left + j for i in (0, 1) for j in (0, 1)])
+    index = np.stack([(top + i) * width + left + j for i in (0, 1) for j in (0, 1)])
     weight = [np.abs(1 - i - below) * np.abs(1 - j - right) for i in (0, 1) for j in (0, 1)]
     return index.astype("int32"), np.stack(weight).astype("float32")
 
