@@ -6,7 +6,6 @@ on the average of block5_pool, and no other class is ever likely. Photographs of
 the other five are those of other classes, in folders of the wrong name.
 """
 
-import os
 from pathlib import Path
 
 import h5py
@@ -24,14 +23,14 @@ UNLIKELY = -30.0  # the score of a class that the head does not have
 # A kernel starts with it: Keras compares the hashes of what lies in its cache with those of what it would download.
 UNCHECKED = """\
 from keras.src.utils import file_utils
-
-get_file = file_utils.get_file
-file_utils.get_file = lambda *args, file_hash=None, **settings: get_file(*args, **settings)
+def _unchecked(*args, file_hash=None, get_file=file_utils.get_file, **settings):
+    return get_file(*args, **settings)
+file_utils.get_file = _unchecked
 """
 
 
 def environment(shared: Path, folder: Path) -> dict[str, str]:
-    """Make the stand-ins in a folder, and what is to be in the environment of a process that takes them for real."""
+    """Make the stand-ins in a folder, and what is to be in the environment of an IPython that takes them for real."""
     (folder / "models").mkdir(parents=True)
     write_vgg16(shared, folder / "models" / WEIGHTS)
     for size in (160, 320):
@@ -42,10 +41,10 @@ def environment(shared: Path, folder: Path) -> dict[str, str]:
                 if name in IMAGENETTE:
                     photographs = shared / "imagenet/photos" / split / INSTEAD.get(name, name.lower())
                     (own / synset).symlink_to(photographs, target_is_directory=True)
-    (folder / "python").mkdir()
-    (folder / "python/sitecustomize.py").write_text(UNCHECKED)
-    paths = filter(None, (str(folder / "python"), os.environ.get("PYTHONPATH")))
-    return {"KERAS_HOME": str(folder), "PYTHONPATH": os.pathsep.join(paths)}
+    startup = folder / "ipython/profile_default/startup"
+    startup.mkdir(parents=True)
+    (startup / "unchecked.py").write_text(UNCHECKED)
+    return {"KERAS_HOME": str(folder), "IPYTHONDIR": str(folder / "ipython")}
 
 
 def write_vgg16(shared: Path, path: Path) -> None:

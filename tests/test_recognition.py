@@ -89,6 +89,16 @@ def test_red_and_blue_exchanged_in_a_preprocessing_of_ones_own(mini, faces):
     assert not found.ok and found.text.endswith(f", but in {seen(mini, faces, 'face')} {LINE.format(code)}")
 
 
+def test_a_grey_network_is_tried_with_what_needs_no_colours(mini, images):
+    image = keras.Input((64, 64, 1))
+    x = layers.Concatenate()([layers.Rescaling(1, offset=-115)(image)] * 3)
+    model = keras.Model(image, mini.model(x))
+    right = seen(viz.Network(model, lambda x: x * 255, mini.classes), images["house"], "house")
+    found = viz.check(viz.Network(model, classes=mini.classes), images["house"], "house")
+    assert right > 12 and found.text.endswith(f"(2 by chance), but in {right} {LINE.format('x * 255')}")
+    assert list(found.recognised) == ["as given", "x * 255", "x * 2 - 1", "x"]
+
+
 @pytest.mark.parametrize("code", recognition.USUAL)
 def test_what_is_written_is_what_was_tried(tmp_path, code):
     file = tmp_path / "written.py"

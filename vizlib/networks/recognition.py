@@ -12,12 +12,11 @@ from vizlib.networks.network import Network
 
 LEVEL = 1e-3  # of the tests
 FEWEST = 10  # images: by chance, one of two classes is recognised in all of so many with a probability below LEVEL
-USUAL = {  # {what is written of images x, RGB in [0, 1]: its function}
+GREY = {"x * 255": bytes_preprocess, "x * 2 - 1": symmetric_preprocess, "x": lambda x: x}
+USUAL = {  # {what is written of images x, RGB in [0, 1]: its function}; of their brightness, those of GREY
     "viz.networks.vgg_preprocess(x)": vgg_preprocess,
     "viz.networks.standard_preprocess(x)": standard_preprocess,
-    "x * 255": bytes_preprocess,
-    "x * 2 - 1": symmetric_preprocess,
-    "x": lambda x: x,
+    **GREY,
 }
 FLIPPED = "keras.ops.flip(x, -1)"  # red and blue exchanged
 
@@ -49,10 +48,11 @@ def check(net: Network, images: ArrayLike, class_name: str | int) -> Check:
     sigmoid has a probability above a half; chance is one of all classes. The test is binomial, at a level of 0.001.
 
     Where the class is recognised no better, and where ten images or more are not, the usual preprocessings are tried,
-    and if none of them fits, they and the network's own with red and blue exchanged. One fits that is better than
-    chance, and better than the network's own (McNemar 1947, exact) where that is, too; a network that sees the class
-    in plain colours and in pixels in random order as well has not recognised it. If none fits, most images taken for
-    one other class speak for another order of the classes, anything else for other weights.
+    and if none of them fits, they and the network's own with red and blue exchanged (of a grey network, those that
+    need no colours). One fits that is better than chance, and better than the network's own (McNemar 1947, exact)
+    where that is, too; a network that sees the class in plain colours and in pixels in random order as well has not
+    recognised it. If none fits, most images taken for one other class speak for another order of the classes, anything
+    else for other weights.
 
     Raises ValueError for fewer images or of another size, for a class that there is not, and for a network without
     class scores.
@@ -96,7 +96,7 @@ def _fitting(net, images, k, is_better, recognised):
     """
     own = {"net.preprocess(x)": net.preprocess}
     flipped = {code.replace("x", FLIPPED): lambda x, f=f: f(ops.flip(x, -1)) for code, f in (USUAL | own).items()}
-    for tried in (USUAL, flipped):
+    for tried in [GREY] if net.is_grey else [USUAL, flipped]:
         others = {code: Network(net.model, **net.settings | {"preprocess": own}) for code, own in tried.items()}
         right = {code: _seen(other, images)[:, k] for code, other in others.items()}
         recognised |= {code: int(x.sum()) for code, x in right.items()}
