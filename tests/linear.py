@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from vizlib.images import as_images
+
 
 class Linear:
     """6 × 6 pixels; the layer "near" ends in a ReLU, "far" does not."""
@@ -11,6 +13,7 @@ class Linear:
     image_size, fingerprint, model, layers = 6, "f" * 64, SimpleNamespace(name="linear"), ("near", "far")
     identity = {"weights": "1" * 64, "preprocessing": "2" * 64, "image_size": 6}
     factors = {"near:pre": -3, "far": 7}
+    image_shape, as_images = (6, 6, 3), staticmethod(as_images)
 
     def graph(self):
         return None, SimpleNamespace(tensors=self.features(self.factors).output)

@@ -112,7 +112,8 @@ def test_saliency_of_a_class_and_of_a_channel(class_token):
 def test_finer_layers_are_blocks_before(net):
     assert net.finer_layers("block5") == ("block2", "block1", "block0")
     assert net.finer_layers("block1") == ("block0",)
-    assert net.finer_layers("block0") == net.finer_layers("patches") == ()
+    assert net.finer_layers("block0") == ("token",)  # the patches, with the class token
+    assert net.finer_layers("patches") == ()
 
 
 def test_a_class_is_drawn_at_several_blocks_and_made_into_images(net, tmp_path):

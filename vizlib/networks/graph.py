@@ -268,8 +268,8 @@ def function_name(function: Callable) -> str:
 
 
 def _cast(part, policy):
-    """An attribute of a layer: of layers, or lists of layers, their twins of another policy."""
-    if isinstance(part, keras.Layer) and _is_castable(part.dtype_policy):
+    """An attribute of a layer: of layers, or lists of layers, their twins of another policy, once they are built."""
+    if isinstance(part, keras.Layer) and part.built and _is_castable(part.dtype_policy):
         return twin(part, part.name, _dtype_policy=policy)
     if isinstance(part, list) and any(isinstance(x, keras.Layer) for x in part):
         return [_cast(x, policy) for x in part]

@@ -227,7 +227,7 @@ class Network:
         with_weights = [layer for layer in finer if self._has_learned(layer)]
         if found := [layer for layer in finer if self.is_rectified(layer)] or with_weights:
             return self.last_of_resolutions(found)
-        tokens = [layer for layer in earlier if layer in self.graph()[1].tokens]
+        tokens = [x for x in earlier if x in self.graph()[1].tokens and not x.startswith(f"{name}/")]
         blocks = [layer for layer in tokens if self._kind(layer) == self._kind(name)] or self._blocks(tokens)
         return tuple(blocks[len(blocks) >> i] for i in range(1, len(blocks).bit_length() + 1))
 

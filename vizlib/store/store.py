@@ -202,12 +202,14 @@ class StatsStore:
     def last_of_resolutions(self, class_name: str) -> tuple[str, ...]:
         """Of the layers of a class that have positions the last of each resolution, deep to shallow.
 
-        All of them where they have one resolution, as the blocks of a vision transformer.
+        Of a vision transformer, whose layers have one resolution, all of them.
         """
         shapes = {layer: self.shape(class_name, layer) for layer in self.layers(class_name)[1:]}
         heights = {layer: shape[0] for layer, shape in shapes.items() if len(shape) == 3}
         last = {height: layer for layer, height in heights.items()}
-        return tuple(last[height] for height in sorted(last)) if len(last) > 1 else tuple(heights)[::-1]
+        if len(last) == 1 and self.network and {*heights} <= self.network.graph()[1].tokens:
+            return tuple(heights)[::-1]
+        return tuple(last[height] for height in sorted(last))
 
     def shape(self, class_name: str, layer: str) -> tuple[int, ...]:
         """The shape of the activations of one image at a layer."""
