@@ -67,7 +67,7 @@ def test_a_vision_transformer(models, tmp_path):
 
 
 def test_a_residual_network(models):
-    backbone = models.ResNetBackbone([8], [3], [64, 64], [1, 1], [1, 2], "basic_block", image_shape=(32, 32, 3))
+    backbone = models.ResNetBackbone([64], [3], [64, 64], [1, 1], [1, 2], "basic_block", image_shape=(32, 32, 3))
     net = viz.load_network(models.ResNetImageClassifier(backbone, num_classes=3), classes="abc")
     check(net)
     guided, plain = (viz.saliency(net, IMAGES[:2], "scores", "b", rule) for rule in ("guided", "gradient"))

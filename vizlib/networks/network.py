@@ -227,8 +227,8 @@ class Network:
         with_weights = [layer for layer in finer if self._has_learned(layer)]
         if found := [layer for layer in finer if self.is_rectified(layer)] or with_weights:
             return self.last_of_resolutions(found)
-        tokens = [x for x in earlier if x in self.graph()[1].tokens and not x.startswith(f"{name}/")]
-        blocks = [layer for layer in tokens if self._kind(layer) == self._kind(name)] or self._blocks(tokens)
+        tokens = [layer for layer in earlier if layer in self.graph()[1].tokens]
+        blocks = [layer for layer in tokens if self._kind(layer) == self._kind(name)] or self._blocks(name, tokens)
         return tuple(blocks[len(blocks) >> i] for i in range(1, len(blocks).bit_length() + 1))
 
     def last_of_resolutions(self, layers: Sequence[str]) -> tuple[str, ...]:
@@ -244,10 +244,13 @@ class Network:
         graph = self.graph()[1]
         return layer in graph.tokens and (type(graph.origin[layer]), graph.tensors[layer].shape)
 
-    def _blocks(self, tokens):
-        """Of layers of tokens those of the kind of the last that has layers in it, or else of the last."""
-        whole = [layer for layer in tokens if any(name.startswith(f"{layer}/") for name in self.layers)] or tokens
-        return [layer for layer in whole if self._kind(layer) == self._kind(whole[-1])]
+    def _blocks(self, name, tokens):
+        """Of the layers of tokens before a layer those of the kind of the last that has layers in it, if there are
+        several, or else of the last that is not in the layer itself."""
+        whole = [layer for layer in tokens if any(inner.startswith(f"{layer}/") for inner in self.layers)]
+        blocks = [layer for layer in whole if self._kind(layer) == self._kind(whole[-1])]
+        others = [layer for layer in tokens if not layer.startswith(f"{name}/")]
+        return blocks if len(blocks) > 1 else [x for x in others if self._kind(x) == self._kind(others[-1])]
 
     def _height(self, layer):
         tensors = self.graph()[1].tensors
