@@ -16,7 +16,7 @@ class Linear:
     image_shape, as_images = (6, 6, 3), staticmethod(as_images)
 
     def graph(self):
-        return None, SimpleNamespace(tensors=self.features(self.factors).output)
+        return None, SimpleNamespace(tensors=self.features(self.factors).output, tokens=set())
 
     def check_layer(self, name):
         assert name in self.layers

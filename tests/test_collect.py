@@ -608,7 +608,7 @@ class Wide(Linear):
     weights = np.linspace(-1, 1, 2250, dtype="float32")
 
     def graph(self):
-        return None, SimpleNamespace(tensors={"far": np.empty((1, 40, 300, 3))})
+        return None, SimpleNamespace(tensors={"far": np.empty((1, 40, 300, 3))}, tokens=set())
 
     def features(self, names):
         return SimpleNamespace(output={name: np.empty((1, 54, 250, 3)) for name in names})

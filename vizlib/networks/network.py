@@ -150,7 +150,7 @@ class Network:
 
     @cached_property
     def batch_size(self) -> int:
-        numbers = sum(prod(tensor.shape[1:]) for tensor in self.graph()[1].tensors.values())
+        numbers = sum(prod(side or 1 for side in x.shape[1:]) for x in self.graph()[1].tensors.values())
         return int(np.clip(MEMORY // (TRAINED * numbers), 1, 64))
 
     def _graph(self, relu=None):

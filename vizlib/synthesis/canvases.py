@@ -134,7 +134,7 @@ class Phase:
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
         angles = ops.transpose(variables[0], (0, 3, 1, 2))
-        mirrored = ops.roll(ops.flip(angles, axis=(2, 3)), (1, 1), axis=(2, 3))
+        mirrored = ops.roll(ops.flip(ops.flip(angles, axis=2), axis=3), (1, 1), axis=(2, 3))
         phase = _standardised(angles - mirrored)  # a real image has phases φ(−f) = −φ(f)
         colours, _ = ops.ifft2((self.magnitude * ops.cos(phase), self.magnitude * ops.sin(phase)))
         return ops.sigmoid(ops.matmul(_standardised(ops.transpose(colours, (0, 2, 3, 1))), LOGIT_BASIS))
