@@ -44,8 +44,8 @@ class Jury:
     def _recognised(self, images, class_name):
         if class_name not in self.network.classes or images.shape[1:] != self.network.image_shape:
             return ""
-        probabilities = np.exp(self.network.log_probabilities(self.network.scores(images)))
-        wanted = probabilities[:, self.network.class_index(class_name)]
-        seen = int(np.sum(wanted > 0.5 if self.network.is_sigmoid else wanted == probabilities.max(axis=1)))
+        scores, k = self.network.scores(images), self.network.class_index(class_name)
+        wanted = np.exp(self.network.log_probabilities(scores)[:, k])
+        seen = int(self.network.recognised(scores)[:, k].sum())
         whose = "a judge" if self.impartial else "this network"
         return f"{whose} sees {class_name} in {seen} of {len(images)} ({wanted.mean():.0%})"

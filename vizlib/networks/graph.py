@@ -35,9 +35,9 @@ class Graph:
     layer of one's own that has layers in it comes after these, "block" after "block/dense", where Keras can follow it.
     `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `tokens`: the
     names of those whose tokens are patches of the image, which are maps there, and NAME:token what else they have, see
-    `vizlib.networks.tokens`. `scores`: what
-    the output is before its activation function; `head`: the name of that, "linear" if there is none. `origin`: {NAME:
-    the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
+    `vizlib.networks.tokens`. `scores`: what the output is before its activation function; `head`: the name of that,
+    "linear" if there is none. `origin`: {NAME: the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if
+    nowhere} of the layers that end in one.
     """
 
     def __init__(

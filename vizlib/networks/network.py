@@ -336,6 +336,11 @@ class Network:
         """The logarithms of what the network takes each class for, of its scores (n, classes), by its own function."""
         return log_expit(scores) if self.is_sigmoid else log_softmax(scores, axis=-1)
 
+    def recognised(self, scores: np.ndarray) -> np.ndarray:
+        """Which classes scores (n, classes) stand for, booleans of that shape: the one with the highest score, or where
+        each class has a probability of its own, those above a half."""
+        return scores > 0 if self.is_sigmoid else scores == scores.max(axis=1, keepdims=True)
+
     @property
     def identity(self) -> dict[str, str | int | list[int]]:
         """What activations depend on: {"weights": SHA-256 of what the layers are and of their weights, "preprocessing":

@@ -111,7 +111,7 @@ def _seen(net, images):
     scores = net.scores(images)
     if scores.ndim != 2:
         raise ValueError(f"expected a network with class scores (n, classes); received {scores.shape}.")
-    return scores > 0 if net.is_sigmoid else scores == scores.max(axis=1, keepdims=True)
+    return net.recognised(scores)
 
 
 def _sees_anyway(net, images, k):
