@@ -11,7 +11,10 @@ from importlib import import_module
 __version__ = "0.2.0"
 
 _ROOMS = {
-    "attribution": ["saliency"],
+    "attribution": [
+        "grad_cam", "input_x_gradient", "integrated_gradients", "layer_cam", "lrp", "occlusion", "saliency",
+        "smooth_grad",
+    ],
     "explorer": ["check_parameters", "explore"],
     "images": ["load_images"],
     "networks": ["Network", "check", "convert_vgg16", "load_network"],

@@ -4,7 +4,14 @@ from vizlib import partworld as partworld
 from vizlib import plots as plots
 from vizlib import realism as realism
 from vizlib import statistics as statistics
+from vizlib.attribution import grad_cam as grad_cam
+from vizlib.attribution import input_x_gradient as input_x_gradient
+from vizlib.attribution import integrated_gradients as integrated_gradients
+from vizlib.attribution import layer_cam as layer_cam
+from vizlib.attribution import lrp as lrp
+from vizlib.attribution import occlusion as occlusion
 from vizlib.attribution import saliency as saliency
+from vizlib.attribution import smooth_grad as smooth_grad
 from vizlib.explorer import check_parameters as check_parameters
 from vizlib.explorer import explore as explore
 from vizlib.images import load_images as load_images

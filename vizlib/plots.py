@@ -105,6 +105,40 @@ def saliency_grid(
     return image_grid({"image": images} | maps, columns, title)
 
 
+def overlay(
+    images: np.ndarray,
+    maps: np.ndarray | Mapping[str, np.ndarray],
+    columns: Sequence[str] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Heat over images: red where a map is positive, blue where it is negative, the image in grey where it is 0.
+
+    images: (n, h, w, 3), as `as_images` takes them, shown in the first row. maps: float (n, h, w), or (n, h, w, 3),
+    whose colours are added up; several as {label: maps}, a row for each. Each map is scaled by the 99th percentile of
+    its magnitude, as in `gradient_colours`, which is 1 on the colour bar. columns: as `image_grid`. Raises ValueError
+    for maps that do not fit the images.
+    """
+    images = as_images(images)
+    maps = maps if isinstance(maps, Mapping) else {"map": maps}
+    for label, values in maps.items():
+        if values.shape not in (images.shape, images.shape[:3]):
+            wanted = f"{images.shape[:3]} or {images.shape}"
+            raise ValueError(f"expected maps of shape {wanted}; received {values.shape} for {label!r}.")
+    flat = {label: values.reshape(*images.shape[:3], -1).sum(axis=3) for label, values in maps.items()}
+    grey = 0.25 + 0.75 * images.mean(axis=3, keepdims=True)
+    shades, rows = plt.colormaps["coolwarm"], {"image": images}
+    for label, values in flat.items():
+        scaled = 2 * gradient_colours(values[..., None])[..., 0] - 1
+        strength = np.abs(scaled)[..., None] ** 0.7
+        rows[label] = (1 - strength) * grey + strength * shades((1 + scaled) / 2)[..., :3]
+    figure = image_grid(rows, columns, title)
+    signed = any(values.min() < 0 for values in flat.values())
+    scale = plt.cm.ScalarMappable(plt.Normalize(-1, 1), shades)
+    bar = figure.colorbar(scale, ax=figure.axes, fraction=0.03, label="share of the 99th percentile")
+    bar.ax.set_ylim(-1 if signed else 0, 1)
+    return figure
+
+
 def activation_maps(activations: Mapping[str, np.ndarray], channels: int = 8, title: str | None = None) -> Figure:
     """Where channels are active, in samples from several sources.
 

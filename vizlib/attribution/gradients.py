@@ -1,12 +1,13 @@
 """Saliency: the gradient of any neuron with respect to the image, under three rules for the ReLUs on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 from keras import ops
 
+from vizlib.attribution.neurons import Neuron, chosen, in_batches
 from vizlib.backend import compiled, value_and_gradient
-from vizlib.networks.network import SCORES, Network
+from vizlib.networks.network import Network
 
 
 def _rule(backward):
@@ -29,9 +30,7 @@ RULES = {
 }
 
 
-def saliency(
-    net: Network, images: np.ndarray, layer: str, neuron: str | int | Sequence[int], rule: str = "gradient"
-) -> np.ndarray:
+def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str = "gradient") -> np.ndarray:
     """The gradient of a neuron's activation with respect to the pixels, float32 (n, h, w, 3).
 
     images: (n, h, w, 3), float in [0, 1] or uint8. layer: a layer's name; of the last layer and of "scores", the
@@ -42,21 +41,26 @@ def saliency(
 
     Raises ValueError for an unknown rule, layer or neuron, and where a rule finds no ReLU to apply to.
     """
+    images, gradient = net.as_images(images), gradients(net, layer, neuron, rule)
+    return in_batches(net, images, lambda batch, _: gradient(batch))
+
+
+def input_x_gradient(net: Network, images: np.ndarray, layer: str, neuron: Neuron) -> np.ndarray:
+    """The pixels times `saliency`: what they add to the neuron, if it were linear, beside black; float32 (n, h, w, 3).
+
+    Arguments and errors as of `saliency` (Shrikumar et al. 2016).
+    """
+    images = net.as_images(images)
+    return images * saliency(net, images, layer, neuron)
+
+
+def gradients(net: Network, layer: str, neuron: Neuron, rule: str = "gradient") -> Callable:
+    """A function of a batch of images, float32 (n, h, w, 3), to the gradient of a neuron there; see `saliency`."""
     if rule not in RULES:
         raise ValueError(f"expected a rule out of {', '.join(RULES)}; received {rule!r}.")
-    images = net.as_images(images)
-    layer = SCORES if net.classes and layer == net.layers[-1] else layer
-    shape = net.features((layer,), RULES[rule]).output[layer].shape[1:]
-    neurons = np.zeros(shape, "float32")
-    neurons[_index(net, layer, neuron, shape)] = 1
-    gradient = net.kept(_gradient, layer, rule)
-    size, answers = net.batch_size, []
-    for start in range(0, len(images), size):
-        batch = images[start : start + size]
-        if start:  # so that all have one shape, for which the gradient is compiled
-            batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
-        answers.append(ops.convert_to_numpy(gradient(ops.convert_to_tensor(batch), ops.convert_to_tensor(neurons))))
-    return np.concatenate(answers)[: len(images)]
+    layer, weights = chosen(net, layer, neuron)
+    gradient, weights = net.kept(_gradient, layer, rule), ops.convert_to_tensor(weights)
+    return lambda images: ops.convert_to_numpy(gradient(ops.convert_to_tensor(images), weights))
 
 
 def _gradient(net, layer, rule):
@@ -68,15 +72,3 @@ def _gradient(net, layer, rule):
         return value_and_gradient(lambda images: (ops.sum(features(images)[layer] * neurons), ()))(images)[1]
 
     return gradient
-
-
-def _index(net, layer, neuron, shape):
-    """The position of a neuron in activations of this shape (without the batch), as a tuple of indices and slices."""
-    if isinstance(neuron, str):
-        if layer != SCORES:
-            raise ValueError(f"expected an index at layer {layer}; received the class name {neuron!r}.")
-        return (net.class_index(neuron),)
-    index = tuple(int(i) for i in np.atleast_1d(neuron))
-    if len(index) not in (1, len(shape)) or not all(0 <= i < s for i, s in zip(index[::-1], shape[::-1], strict=False)):
-        raise ValueError(f"expected an index into the last axis, or a neuron, of shape {shape}; received {neuron!r}.")
-    return (*(slice(None),) * (len(shape) - len(index)), *index)

@@ -35,9 +35,9 @@ class Graph:
     layer of one's own that has layers in it comes after these, "block" after "block/dense", where Keras can follow it.
     `tensors`: {NAME and NAME:pre: KerasTensor}, without the layers that cannot take images of this size. `tokens`: the
     names of those whose tokens are patches of the image, which are maps there, and NAME:token what else they have, see
-    `vizlib.networks.tokens`. `scores`: what the output is before its activation function; `head`: the name of that,
-    "linear" if there is none. `origin`: {NAME: the model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if
-    nowhere} of the layers that end in one.
+    `vizlib.networks.tokens`; `outputs`: {NAME: what the next layers take}, tokens as they are. `scores`: what the
+    output is before its activation function; `head`: the name of that, "linear" if there is none. `origin`: {NAME: the
+    model's own layer}. `ceiling`: {NAME: where its ReLU ends, inf if nowhere} of the layers that end in one.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class Graph:
     ) -> None:
         self._policy = {"_dtype_policy": policy} if policy else {}
         self.layers, self.tensors, self.origin, self.ceiling = [], {}, {}, {}
-        self._relu, self._parts, self._before, self.tokens = relu, {}, {}, set()
-        self._replaced, self._hidden, self._models = [], {}, {}
+        self.inputs, self._relu, self._parts, self._before, self.tokens = inputs, relu, {}, {}, set()
+        self._replaced, self._hidden, self._models, self.outputs = [], {}, {}, {}
         shapes = [(own.shape, x.shape) for own, x in zip(model.inputs, inputs, strict=True)]
         self._size = next(x.shape[1:3] for x in inputs if len(x.shape) == 4)
         self._fits = all(a in (None, b) for shape in shapes for a, b in zip(*shape, strict=True))
@@ -112,6 +112,7 @@ class Graph:
 
     def _keep(self, name, after, before):
         """Keep the outputs of a layer; tokens, if they are patches, as a map, and those that are none apart."""
+        self.outputs[name] = after
         known = len(after.shape) == 3 and all((*after.shape[1:], *self._size))
         if shape := known and grid(after.shape[1], *self._size):
             self.tokens.add(name)

@@ -3,7 +3,7 @@
 import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from math import inf, prod, sqrt
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from vizlib.backend import BACKEND, Tensor, compiled
 from vizlib.images import Rows, Size, as_images, sides
 from vizlib.networks.graph import PRE, SCORES, Graph, as_in_training, is_graph, random_layers
 from vizlib.networks.identity import checksums, preprocessing_hash, weights_hash
+from vizlib.networks.tokens import as_map
 
 LUMA = 0.299, 0.587, 0.114  # of RGB, of what brightness is made (ITU-R BT.601, as in Pillow)
 MEMORY = 2**32  # bytes, about, of the activations of a batch
@@ -153,14 +154,14 @@ class Network:
         numbers = sum(prod(side or 1 for side in x.shape[1:]) for x in self.graph()[1].tensors.values())
         return int(np.clip(MEMORY // (TRAINED * numbers), 1, 64))
 
-    def _graph(self, relu=None):
-        """The `Graph` of the network from "images", RGB in [0, 1], on."""
+    def _graph(self, relu=None, form=Graph):
+        """The `Graph`, or one of a form of it, of the network from "images", RGB in [0, 1], on."""
         images = keras.Input(self.image_shape, name="images")
         seen = self.preprocess(_brightness(images) if self.is_grey else images)
         beside = {x.name: x for x in self.model.inputs}
         inputs = [_alike(images, self.given[name], x) if name in self.given else seen for name, x in beside.items()]
         policy = keras.DTypePolicy("float32" if self.dtype == "float32" else f"mixed_{self.dtype}")
-        return images, Graph(self.model, inputs, relu, policy, self._output)
+        return images, form(self.model, inputs, relu, policy, self._output)
 
     def _features(self, layers, relu=None):
         """The network up to the deepest of the layers: a model from RGB images in [0, 1] to {layer: activations}.
@@ -175,6 +176,30 @@ class Network:
         if relu:
             graph.check_rule(cut)
         return cut
+
+    def from_input(self, layer: str, form: Callable) -> tuple[keras.Model, keras.Model, Graph]:
+        """The network as two models, the first from images to the model's input, the second from [images, that] to
+        {layer: activations}, and the graph, of a form of `Graph`, that they are parts of.
+        """
+        images, graph = self.graph(None, form)
+        seen = next(x for x, own in zip(graph.inputs, self.model.inputs, strict=True) if own is self._input)
+        return keras.Model(images, seen), keras.Model([images, seen], {layer: self._tensor(graph, layer)}), graph
+
+    def parted(self, at: str, layer: str) -> tuple[keras.Model, keras.Model, Callable]:
+        """The network as two models, so that gradients with respect to what a layer answers can be taken.
+
+        The first goes from images to what layer `at` gives to the next, the second from [images, that] to the
+        {layer: activations}; the function makes of the former what `activations` gives. Raises ValueError for unknown
+        layers, for those that cannot take images of this size, and where `layer` does not come after `at`.
+        """
+        images, graph = self.graph()
+        ends = [self._tensor(graph, name) for name in (at, layer)]
+        between, order = graph.outputs[at], (*self.layers, SCORES)
+        if order.index(layer.removesuffix(PRE)) <= order.index(at):
+            raise ValueError(f"expected a layer before {layer}; received {at}.")
+        shape = ends[0].shape[1:3]
+        shown = partial(as_map, shape=shape) if at in graph.tokens else lambda values: values
+        return keras.Model(images, between), keras.Model([images, between], {layer: ends[1]}), shown
 
     def _tensor(self, graph, name):
         layer = name.removesuffix(PRE)

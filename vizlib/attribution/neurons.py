@@ -1,0 +1,70 @@
+"""Which neuron of a network is asked about, and images that go through a function a batch at a time."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from keras import ops
+
+from vizlib._progress import progress_bar
+from vizlib.backend import compiled
+from vizlib.networks.network import SCORES, Network
+
+Neuron = str | int | Sequence[int]
+
+
+def chosen(net: Network, layer: str, neuron: Neuron) -> tuple[str, np.ndarray]:
+    """The layer that counts, "scores" for that of the classes, and the weight of each of its neurons, 1 or 0.
+
+    neuron: a class name there, the index of a unit or channel (a channel stands for the sum over its positions), or
+    (row, column, channel). Raises ValueError for an unknown layer or neuron.
+    """
+    layer = SCORES if net.classes and layer == net.layers[-1] else layer
+    shape = net.features((layer,)).output[layer].shape[1:]
+    weights = np.zeros(shape, "float32")
+    weights[_index(net, layer, neuron, shape)] = 1
+    return layer, weights
+
+
+def _index(net, layer, neuron, shape):
+    """The position of a neuron in activations of this shape (without the batch), as a tuple of indices and slices."""
+    if isinstance(neuron, str):
+        if layer != SCORES:
+            raise ValueError(f"expected an index at layer {layer}; received the class name {neuron!r}.")
+        return (net.class_index(neuron),)
+    index = tuple(int(i) for i in np.atleast_1d(neuron))
+    if len(index) not in (1, len(shape)) or not all(0 <= i < s for i, s in zip(index[::-1], shape[::-1], strict=False)):
+        raise ValueError(f"expected an index into the last axis, or a neuron, of shape {shape}; received {neuron!r}.")
+    return (*(slice(None),) * (len(shape) - len(index)), *index)
+
+
+def in_batches(net: Network, images: np.ndarray, function: Callable, progress: str | None = None) -> np.ndarray:
+    """What a function of (images of a batch, the number of the first) answers to all images, side by side.
+
+    Batches after the first are filled up with black, so that all have one shape, for which functions are compiled.
+    """
+    size, answers = net.batch_size, []
+    with progress_bar(None, progress, len(images), "image", disable=progress is None) as bar:
+        for start in range(0, len(images), size):
+            batch = images[start : start + size]
+            if start:
+                batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+            answers.append(function(batch, start))
+            bar.update(min(size, len(images) - start))
+    return np.concatenate(answers)[: len(images)]
+
+
+def values(net: Network, layer: str, weights: np.ndarray) -> Callable:
+    """A function of a batch of images to the activation of the chosen neuron, float32 (n,)."""
+    ask, weights = net.kept(_values, layer), ops.convert_to_tensor(weights)
+    return lambda images: ops.convert_to_numpy(ask(ops.convert_to_tensor(images), weights))
+
+
+def _values(net, layer):
+    features = net.features((layer,))
+
+    @compiled
+    def summed(images, weights):
+        activations = features(images)[layer] * weights
+        return ops.sum(activations, axis=tuple(range(1, len(activations.shape))))
+
+    return summed
