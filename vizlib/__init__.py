@@ -27,7 +27,7 @@ _ROOMS = {
     ],
 }
 _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
-_MODULES = {"partworld": "partworld", "plots": "plots", "realism": "realism", "statistics": "statistics"}
+_MODULES = {name: name for name in ("attribution", "partworld", "plots", "realism", "statistics")}
 _MODULES |= {"terms": "synthesis.terms"}
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read once, when TensorFlow is first imported

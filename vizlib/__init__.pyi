@@ -1,5 +1,6 @@
 """The public names, for type checkers and editors: they do not see what `__getattr__` imports."""
 
+from vizlib import attribution as attribution
 from vizlib import partworld as partworld
 from vizlib import plots as plots
 from vizlib import realism as realism

@@ -1,6 +1,7 @@
 """Which neuron of a network is asked about, and images that go through a function a batch at a time."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 from keras import ops
@@ -54,17 +55,26 @@ def in_batches(net: Network, images: np.ndarray, function: Callable, progress: s
 
 
 def values(net: Network, layer: str, weights: np.ndarray) -> Callable:
-    """A function of a batch of images to the activation of the chosen neuron, float32 (n,)."""
-    ask, weights = net.kept(_values, layer), ops.convert_to_tensor(weights)
-    return lambda images: ops.convert_to_numpy(ask(ops.convert_to_tensor(images), weights))
+    """A function of a batch of images to the weighted sum of a layer's neurons, float32 (n,).
+
+    weights: those of `chosen`, (*shape); or several, (k, *shape), for sums (n, k).
+    """
+    ask, several = net.kept(_values, layer), weights.ndim == len(net.features((layer,)).output[layer].shape)
+    weights = ops.convert_to_tensor(weights if several else weights[None])
+
+    def answer(images):
+        sums = ops.convert_to_numpy(ask(ops.convert_to_tensor(images), weights))
+        return sums if several else sums[:, 0]
+
+    return answer
 
 
 def _values(net, layer):
     features = net.features((layer,))
 
     @compiled
-    def summed(images, weights):
-        activations = features(images)[layer] * weights
-        return ops.sum(activations, axis=tuple(range(1, len(activations.shape))))
+    def sums(images, weights):
+        activations, size = features(images)[layer], prod(weights.shape[1:])
+        return ops.reshape(activations, (-1, size)) @ ops.transpose(ops.reshape(weights, (-1, size)))
 
-    return summed
+    return sums

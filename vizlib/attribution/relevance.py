@@ -32,7 +32,8 @@ def lrp(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str 
     A neuron hands down its relevance, at first its activation, in proportion to what the neurons below add to it. rule:
     "epsilon", to all of what they add, where sums near zero keep part of theirs (a quarter of the layer's root mean
     square beside the sum; Montavon et al. 2019), or "z_plus", to what raises it alone (α1β0; Montavon et al. 2017). The
-    share of biases is not handed on, under "z_plus" there is none. Of a maximum the largest takes all; an activation
+    share of biases is not handed on; under "z_plus" they have none, and relevance is lost only where nothing raises a
+    neuron, which then is negative. Of a maximum the largest takes all; an activation
     function other than ReLU passes relevance as it comes. At the network's input, after its preprocessing, colours are
     added up.
 

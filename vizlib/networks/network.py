@@ -152,7 +152,7 @@ class Network:
     @cached_property
     def batch_size(self) -> int:
         numbers = sum(prod(side or 1 for side in x.shape[1:]) for x in self.graph()[1].tensors.values())
-        return int(np.clip(MEMORY // (TRAINED * numbers), 1, 64))
+        return int(np.clip(MEMORY // (TRAINED * max(numbers, 1)), 1, 64))  # a model may be of operations alone
 
     def _graph(self, relu=None, form=Graph):
         """The `Graph`, or one of a form of it, of the network from "images", RGB in [0, 1], on."""
