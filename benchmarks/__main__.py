@@ -8,18 +8,11 @@ import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks import collecting, quality, stepping
+from benchmarks import attribution, collecting, quality, stepping
 from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 
 RUNS, STEPS, LAYER = 5, 40, "block4_conv3"
-
-
-def in_turns(ours, bare):
-    """Median seconds of both and the median of the ratios, from pairs of runs after one to warm up."""
-    ours(), bare()
-    pairs = np.array([(seconds(ours), seconds(bare)) for _ in range(RUNS)])
-    return *np.median(pairs, axis=0), np.median(pairs[:, 0] / pairs[:, 1])
 
 
 def loop(net, n):
@@ -45,19 +38,6 @@ def loop(net, n):
     return *np.median(rows, axis=0), np.median(rows[:, 0] / rows[:, 1])
 
 
-def saliency(net):
-    """`saliency` of 500 images against bare gradients of batches of as many images."""
-    images = viz.load_images("partworld", "cat", 500)
-    features = net.features((LAYER,))
-    bare = compiled(lambda x: value_and_gradient(lambda x: (ops.sum(features(x)[LAYER][..., 0]), ()))(x)[1])
-
-    def gradients():
-        for start in range(0, len(images), net.batch_size):
-            ops.convert_to_numpy(bare(ops.convert_to_tensor(images[start : start + net.batch_size])))
-
-    return in_turns(lambda: viz.saliency(net, images, LAYER, 0), gradients)
-
-
 def first_steps(n=4):
     """Seconds until the first step of a call of `reconstruct` is done, of the first call and of later ones (median)."""
     net, times = viz.load_network("mini"), []
@@ -76,11 +56,11 @@ def main():
     for name, row in (
         ("one step of reconstruct, 1 image, to one gradient", loop(net, 1)),
         ("one step of reconstruct, 8 images, to one gradient", loop(net, 8)),
-        ("saliency of 500 images, to gradients of batches", saliency(net)),
     ):
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
     first, later = first_steps()
     print(f"\nfirst step of reconstruct, 4 images, done after {first:.2f} s, in later calls {later:.3f} s", flush=True)
+    attribution.main()
     stepping.main()
     quality.main()
     collecting.main()

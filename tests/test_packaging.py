@@ -97,7 +97,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 ORDER = (  # a room imports from those before it, and from no other
     "_arrays", "_progress", "backend", "_files", "_hdf5", "partworld", "images", "networks", "statistics", "store",
-    "attribution", "plots", "synthesis", "realism", "explorer",
+    "attribution", "plots", "synthesis", "realism", "reporting", "explorer",
 )
 
 

@@ -27,6 +27,13 @@ def test_a_log_gets_a_line_now_and_then_and_one_at_the_end(clock, capsys):
     ]
 
 
+def test_the_end_is_told_once(clock, capsys):
+    with progress_bar(None, "occlusion", 2, "pass") as bar:
+        clock[0] += 20
+        bar.update(2)
+    assert capsys.readouterr().err.splitlines() == ["occlusion: 2 of 2, 00:20 gone, 00:00 left"]
+
+
 def test_what_is_done_soon_writes_nothing(clock, capsys):
     with progress_bar(None, "church", 10, "image", delay=1) as bar:
         clock[0] += 14

@@ -19,6 +19,7 @@ _ROOMS = {
     "images": ["load_images"],
     "networks": ["Network", "check", "convert_vgg16", "load_network"],
     "realism": ["sweep"],
+    "reporting": ["report"],
     "statistics": ["BootstrapMix", "ImageStatistics", "LocalGaussian", "PCAGaussian", "QuiltedGaussian"],
     "store": ["StatsStore", "collect"],
     "synthesis": [

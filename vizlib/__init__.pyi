@@ -21,6 +21,7 @@ from vizlib.networks import check as check
 from vizlib.networks import convert_vgg16 as convert_vgg16
 from vizlib.networks import load_network as load_network
 from vizlib.realism import sweep as sweep
+from vizlib.reporting import report as report
 from vizlib.statistics import BootstrapMix as BootstrapMix
 from vizlib.statistics import ImageStatistics as ImageStatistics
 from vizlib.statistics import LocalGaussian as LocalGaussian

@@ -41,6 +41,8 @@ def _in_open_notebook():
 class _Lines(tqdm):
     """A line now and then, and one at the end if there was one before."""
 
+    shown = None  # how much was done when the last line was written
+
     def __init__(self, *args, **settings):
         settings |= {"delay": EVERY, "mininterval": EVERY, "miniters": 1, "leave": False}
         super().__init__(*args, **settings)
@@ -48,4 +50,6 @@ class _Lines(tqdm):
         self.bar_format = f"{{desc}}: {done}{{postfix}}"
 
     def display(self, *args, **kwargs):
-        print(self, file=self.fp, flush=True)
+        if self.n != self.shown:
+            print(self, file=self.fp, flush=True)
+        self.shown = self.n

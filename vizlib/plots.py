@@ -234,6 +234,20 @@ def realism_bars(
     return figure
 
 
+def confusions(shares: np.ndarray, names: Sequence[str], title: str | None = None) -> Figure:
+    """What images of a class, a row, are taken for, a column: shares in [0, 1], (classes, classes), in percent."""
+    side = 0.42 * len(names) + 1.2
+    figure, ((axis,),) = _figure(1, 1, (side, side), title)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(names)), names, fontsize=8)
+    axis.set(xlabel="taken for", ylabel="images of")
+    for row, column in np.argwhere(shares >= 0.005):
+        share = shares[row, column]
+        axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color="kw"[int(share > 0.5)])
+    return figure
+
+
 def comparison(comparisons: Sequence[Any], title: str | None = None) -> Figure:
     """A row for each class: real images, their saliency, the Simonyan baseline, the reconstructions of samples.
 

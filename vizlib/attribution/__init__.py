@@ -4,7 +4,7 @@ from vizlib.attribution.averages import integrated_gradients, smooth_grad
 from vizlib.attribution.class_activation import grad_cam, layer_cam
 from vizlib.attribution.faithfulness import Curves, curves, sanity_check
 from vizlib.attribution.gradients import RULES, input_x_gradient, saliency
-from vizlib.attribution.occlusion import occlusion
+from vizlib.attribution.perturbation import occlusion
 from vizlib.attribution.relevance import lrp
 
 __all__ = [

@@ -32,16 +32,17 @@ def smooth_grad(
         raise ValueError(f"expected n ≥ 1 and noise ≥ 0; received n={n} and noise={noise}.")
     images, gradient = net.as_images(images), gradients(net, layer, neuron, rule)
 
-    def mean(batch, first):
+    def mean(batch, first, tick):
         draws = [np.random.default_rng([seed, first + i]) for i in range(len(batch))]
         spread = noise * np.ptp(batch, axis=(1, 2, 3)).astype("float32")[:, None, None, None]
         total = np.zeros_like(batch)
         for _ in range(n):
             noisy = np.stack([draw.standard_normal(batch.shape[1:], "float32") for draw in draws])
             total += gradient(batch + spread * noisy)
+            tick()
         return total / n
 
-    return in_batches(net, images, mean, "SmoothGrad" if progress else None)
+    return in_batches(net, images, mean, n, "SmoothGrad" if progress else None)
 
 
 def integrated_gradients(
@@ -68,16 +69,20 @@ def integrated_gradients(
     points, weights = np.polynomial.legendre.leggauss(steps)
     points, weights = ((points + 1) / 2).astype("float32"), (weights / 2).astype("float32")
 
-    def integral(batch, first):
+    def integral(batch, first, tick):
         start = baselines[first : first + len(batch)]
         start = np.concatenate([start, batch[len(start) :]])
-        way = batch - start
-        return way * sum(w * gradient(start + point * way) for point, w in zip(points, weights, strict=True))
+        way, total = batch - start, np.zeros_like(batch)
+        for point, weight in zip(points, weights, strict=True):
+            total += weight * gradient(start + point * way)
+            tick()
+        return way * total
 
-    found = in_batches(net, images, integral, "integrated gradients" if progress else None)
-    ends = [in_batches(net, x, lambda batch, _: answer(batch)) for x in (images, np.ascontiguousarray(baselines))]
-    wanted, received = ends[0] - ends[1], found.sum(axis=(1, 2, 3), dtype="float64")
-    incomplete = np.abs(received - wanted) > INCOMPLETE * np.maximum(np.abs(wanted), np.abs(ends[0]).max() / 100)
+    found = in_batches(net, images, integral, steps, "integrated gradients" if progress else None)
+    starts = baselines if np.shape(baseline) == images.shape else baselines[:1]  # often one that all images share
+    end, start = (in_batches(net, x, lambda batch, *_: answer(batch)) for x in (images, starts))
+    wanted, received = end - start, found.sum(axis=(1, 2, 3), dtype="float64")
+    incomplete = np.abs(received - wanted) > INCOMPLETE * np.maximum(np.abs(wanted), np.abs(end).max() / 100)
     if incomplete.any():
         worst = np.argmax(np.abs(received - wanted) * incomplete)
         warnings.warn(

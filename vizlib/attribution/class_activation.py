@@ -48,7 +48,7 @@ def _maps(net, images, layer, neuron, at, kind):
     if len(shape) != 4:
         raise ValueError(f"expected at to be a layer with positions; received {at} of shape {tuple(shape[1:])}.")
     maps, weights = net.kept(_class_activation, at, layer, kind), ops.convert_to_tensor(weights)
-    return in_batches(net, images, lambda batch, _: ops.convert_to_numpy(maps(ops.convert_to_tensor(batch), weights)))
+    return in_batches(net, images, lambda batch, *_: ops.convert_to_numpy(maps(ops.convert_to_tensor(batch), weights)))
 
 
 def _class_activation(net, at, layer, kind):

@@ -63,7 +63,7 @@ def curves(
     layer, weights = chosen(net, layer, neuron)
     answer = _probability(net, weights) if layer == SCORES and net.classes else values(net, layer, weights)
 
-    def followed(batch, first):
+    def followed(batch, first, tick):
         n = len(batch)
         rank, start = (_filled(x[first : first + n], n) for x in (ranks, blurred))
         found = np.empty((n, 2, steps + 1))
@@ -71,9 +71,10 @@ def curves(
             taken = (rank < pixels * step // steps)[..., None]
             found[:, 0, step] = answer(np.where(taken, np.float32(fill), batch))
             found[:, 1, step] = answer(np.where(taken, batch, start))
+            tick()
         return found
 
-    found = in_batches(net, images, followed, "deletion and insertion" if progress else None)
+    found = in_batches(net, images, followed, steps + 1, "deletion and insertion" if progress else None)
     areas = (found[..., :-1] + found[..., 1:]).mean(axis=2) / 2
     return Curves(found[:, 0], found[:, 1], areas[:, 0], areas[:, 1])
 

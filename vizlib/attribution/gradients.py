@@ -42,7 +42,7 @@ def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule:
     Raises ValueError for an unknown rule, layer or neuron, and where a rule finds no ReLU to apply to.
     """
     images, gradient = net.as_images(images), gradients(net, layer, neuron, rule)
-    return in_batches(net, images, lambda batch, _: gradient(batch))
+    return in_batches(net, images, lambda batch, *_: gradient(batch))
 
 
 def input_x_gradient(net: Network, images: np.ndarray, layer: str, neuron: Neuron) -> np.ndarray:

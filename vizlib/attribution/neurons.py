@@ -38,19 +38,23 @@ def _index(net, layer, neuron, shape):
     return (*(slice(None),) * (len(shape) - len(index)), *index)
 
 
-def in_batches(net: Network, images: np.ndarray, function: Callable, progress: str | None = None) -> np.ndarray:
-    """What a function of (images of a batch, the number of the first) answers to all images, side by side.
+def in_batches(
+    net: Network, images: np.ndarray, function: Callable, passes: int = 1, progress: str | None = None
+) -> np.ndarray:
+    """What a function of (images of a batch, the number of the first, tick) answers to all images, side by side.
 
     Batches after the first are filled up with black, so that all have one shape, for which functions are compiled.
+    progress: what a bar is called of all passes of the network, after each of which the function calls tick(); None for
+    no bar.
     """
     size, answers = net.batch_size, []
-    with progress_bar(None, progress, len(images), "image", disable=progress is None) as bar:
+    total = passes * -(-len(images) // size)
+    with progress_bar(None, progress, total, "pass", disable=progress is None) as bar:
         for start in range(0, len(images), size):
             batch = images[start : start + size]
             if start:
                 batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
-            answers.append(function(batch, start))
-            bar.update(min(size, len(images) - start))
+            answers.append(function(batch, start, bar.update))
     return np.concatenate(answers)[: len(images)]
 
 

@@ -45,7 +45,7 @@ def lrp(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str 
     images, (layer, weights) = net.as_images(images), chosen(net, layer, neuron)
     relevance, weights = net.kept(_relevance, layer, rule), ops.convert_to_tensor(weights)
     return in_batches(
-        net, images, lambda batch, _: ops.convert_to_numpy(relevance(ops.convert_to_tensor(batch), weights))
+        net, images, lambda batch, *_: ops.convert_to_numpy(relevance(ops.convert_to_tensor(batch), weights))
     )
 
 

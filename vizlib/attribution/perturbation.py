@@ -35,7 +35,7 @@ def occlusion(
         raise ValueError(f"expected a fill in [0, 1]; received {fill}.")
     places = [(top, left) for top in _starts(height, patch, stride) for left in _starts(width, patch, stride)]
 
-    def falls(batch, _):
+    def falls(batch, _, tick):
         whole, total, times = answer(batch), np.zeros(batch.shape[:3], "float32"), np.zeros((height, width), "float32")
         for top, left in places:
             square = slice(top, top + patch), slice(left, left + patch)
@@ -43,9 +43,10 @@ def occlusion(
             covered[:, *square] = colour
             total[:, *square] += (whole - answer(covered))[:, None, None]
             times[square] += 1
+            tick()
         return total / times
 
-    return in_batches(net, images, falls, "occlusion" if progress else None)
+    return in_batches(net, images, falls, len(places), "occlusion" if progress else None)
 
 
 def _starts(length, patch, stride):

@@ -1,0 +1,124 @@
+"""The report: what it says, that it goes on where it was stopped, and that pages stand alone."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vizlib as viz
+from vizlib.reporting import page, sections, writing
+
+CLASSES = ["face", "cat"]
+VOID = {"meta", "img", "br"}
+
+
+@pytest.fixture(scope="module")
+def made(mini, tmp_path_factory):
+    """A report of two classes, in a few steps, and the folder it is in."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sections, "STEPS", 2)
+        return folder, viz.report(mini, "partworld", folder, CLASSES, n=24, progress=False)
+
+
+class Page(HTMLParser):
+    """The text of a page, its links and pictures; unbalanced tags are an error."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.pictures, self.text = [], [], [], ""
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.pictures += [(attributes["src"], attributes["alt"])] if tag == "img" else []
+        self.open += [] if tag in VOID else [tag]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_pages_stand_alone(made):
+    folder, index = made
+    for path in folder.glob("*.html"):
+        found = Page(path.read_text("utf-8"))
+        assert all((folder / link).is_file() for link in found.links)
+        assert found.pictures and all(src.startswith("data:image/png;base64,") and alt for src, alt in found.pictures)
+    assert set(Page(index.read_text("utf-8")).links) == {"face.html", "cat.html"}
+
+
+def test_recognition_is_that_of_images_that_were_not_collected(made, mini):
+    folder, _ = made
+    for name in CLASSES:
+        images = viz.load_images("partworld", name, 24)
+        assert viz.StatsStore(folder / "statistics", mini).n_images(name) == 20
+        scores = mini.scores(images[-4:])
+        right = int((scores.argmax(axis=1) == mini.class_index(name)).sum())
+        probability = np.exp(mini.log_probabilities(scores))[:, mini.class_index(name)].mean()
+        told = f"{right} of 4 images that were not collected are recognised; the class has a mean probability of "
+        assert told + f"{probability:.2f}" in Page((folder / f"{name}.html").read_text("utf-8")).text
+
+
+def test_what_is_missed_is_told(mini):
+    """Faces that are called cats: all are missed, and taken for faces."""
+    found = sections.answers(mini, viz.load_images("partworld", "face", 4), "cat")
+    told = Page(sections.recognition(mini, "cat", found)).text
+    assert "0 of 4" in told and re.search("face *4", told)
+    told = Page(sections.attention(mini, "cat", found))
+    assert "None of them is recognised." in told.text and "Images of cat that are missed" in told.pictures[0][1]
+
+
+def test_what_is_there_is_left_and_what_has_changed_is_not(made, mini, monkeypatch):
+    folder, index = made
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*")}
+    monkeypatch.setattr(sections, "samples", None)  # nothing is drawn
+    assert viz.report(mini, "partworld", folder, CLASSES, n=24, progress=False) == index
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*")} and len(before) == 4
+    (folder / "cat.json").write_text("{}")
+    with pytest.raises(TypeError):  # now there is something to draw
+        viz.report(mini, "partworld", folder, CLASSES, n=24, progress=False)
+
+
+def test_a_report_that_was_stopped_goes_on(mini, tmp_path, monkeypatch):
+    drawn = []
+
+    def samples(store, name, judge):
+        drawn.append(name)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return page.text("new"), np.zeros((4, 8, 8, 3), "float32")
+
+    monkeypatch.setattr(sections, "samples", samples)
+    with pytest.raises(KeyboardInterrupt):
+        viz.report(mini, "partworld", tmp_path, CLASSES, n=12, progress=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"statistics", "face.html", "face.json"}
+    viz.report(mini, "partworld", tmp_path, CLASSES, n=12, progress=False)
+    assert drawn == ["face", "cat", "cat"] and (tmp_path / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("classes", "n", "message"),
+    [
+        (["face", "unicorn"], 24, "classes that network and partworld share .*received unicorn"),
+        (["face"], 24, r"two classes or more .*received \['face'\]"),
+        (None, 11, "expected n ≥ 12; received 11"),
+    ],
+)
+def test_wrong_questions_are_refused(mini, tmp_path, classes, n, message):
+    with pytest.raises(ValueError, match=message):
+        viz.report(mini, "partworld", tmp_path / "none", classes, n)
+    assert not (tmp_path / "none").exists()
+
+
+def test_names_are_escaped_and_numbers_short():
+    frame = pd.DataFrame({"a<b": [0.123, np.nan]}, index=["<i>", "x"])
+    found = page.page("<b>", [page.table(frame, {"<i>": "a&b.html"}), page.section("&", page.text("1 < 2"))])
+    assert "<b>" not in found and "<i>" not in found
+    assert Page(found).links == ["a&b.html"] and "0.12" in found and "nan" not in found

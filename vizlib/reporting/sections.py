@@ -1,0 +1,111 @@
+"""The parts of a class's page: each a function of what is known to HTML."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vizlib import plots
+from vizlib.attribution import grad_cam, lrp, smooth_grad
+from vizlib.networks import Network
+from vizlib.networks.network import SCORES
+from vizlib.realism import nearest_images
+from vizlib.reporting.page import figure, section, table, text
+from vizlib.store import IMAGE, StatsStore
+from vizlib.synthesis import reconstruct, simonyan
+
+SHOWN = 4  # images of each kind
+STEPS = 100
+
+
+class Answers(NamedTuple):
+    """What a network says of fresh images of a class.
+
+    images: float32 (n, h, w, 3). seen: int (n,), the class with the highest score. probability: float (n,), of their
+    own class.
+    """
+
+    images: np.ndarray
+    seen: np.ndarray
+    probability: np.ndarray
+
+
+def answers(net: Network, images: np.ndarray, class_name: str) -> Answers:
+    """What a network says of images of a class."""
+    scores = net.scores(images)
+    probabilities = np.exp(net.log_probabilities(scores))[:, net.class_index(class_name)]
+    return Answers(images, scores.argmax(axis=1), probabilities)
+
+
+def recognition(net: Network, class_name: str, found: Answers) -> str:
+    """How many fresh images are recognised, and what the others are taken for."""
+    right = int((found.seen == net.class_index(class_name)).sum())
+    counts = pd.Series([net.classes[i] for i in found.seen]).value_counts()
+    counts = counts.drop(class_name, errors="ignore").to_frame("images").rename_axis("taken for")
+    told = text(
+        f"{right} of {len(found.seen)} images that were not collected are recognised; the class has a mean probability "
+        f"of {found.probability.mean():.2f} in them."
+    )
+    return section("Recognition", told, *([table(counts)] if len(counts) else []))
+
+
+def attention(net: Network, class_name: str, found: Answers) -> str:
+    """Maps of the images that are recognised with the highest probability, and of those that are missed."""
+    order, right = np.argsort(-found.probability), found.seen == net.class_index(class_name)
+    parts = []
+    for told, chosen in (("recognised", order[right[order]]), ("missed", order[~right[order]][::-1])):
+        chosen = chosen[:SHOWN]
+        if not len(chosen):
+            parts.append(text(f"None of them is {told}."))
+            continue
+        images = found.images[chosen]
+        maps = {f"{name}, {class_name}": method(net, images, class_name) for name, method in _methods(net).items()}
+        if told == "missed":
+            pairs = zip(images, found.seen[chosen], strict=True)
+            others = [grad_cam(net, image[None], SCORES, int(other)) for image, other in pairs]
+            maps["Grad-CAM, what it is taken for"] = np.concatenate(others)
+        heads = [f"{net.classes[found.seen[i]]}\n{found.probability[i]:.2f}" for i in chosen]
+        words = f"Images of {class_name} that are {told}, and what in them speaks for the class"
+        caption = f"{words}. Above: what each is taken for, and the probability of {class_name}."
+        parts.append(figure(plots.overlay(images, maps, heads), words, caption))
+    return section("What it looks at", *parts)
+
+
+def _methods(net):
+    """Maps that this network allows."""
+    methods = {"Grad-CAM": lambda net, images, name: grad_cam(net, images, SCORES, name)}
+    try:
+        lrp(net, np.zeros((1, *net.image_shape), "float32"), SCORES, 0, "z_plus")
+        methods["LRP"] = lambda net, images, name: lrp(net, images, SCORES, name, "z_plus")
+    except ValueError:  # layers that there is no rule for
+        methods["SmoothGrad"] = lambda net, images, name: smooth_grad(net, images, SCORES, name, 16, progress=False)
+    return methods
+
+
+def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[str, np.ndarray]:
+    """New images of the class, the baseline's, and the collected images nearest to the new ones; and the new ones."""
+    net = store.network
+    drawn, statistics = store.sample(class_name, n=SHOWN), store.model(class_name, IMAGE)
+    new = reconstruct(net, drawn, statistics=statistics, steps=STEPS, progress=False).images
+    baseline = simonyan(net, class_name, SHOWN, STEPS, progress=False).images
+    collected = store.activations(class_name, IMAGE)
+    rows = {"samples": new, "nearest collected": collected[nearest_images(new, collected)[0]], "Simonyan": baseline}
+    words = f"New images of {class_name}, the collected images nearest to them, and Simonyan's baseline"
+    caption, judged = f"{words}.", judge or net
+    if class_name in judged.classes:
+        k, told = judged.class_index(class_name), []
+        for name in ("samples", "Simonyan"):
+            found = answers(judged, _fitted(rows[name], judged), class_name)
+            told.append(f"{np.sum(found.seen == k)} of {SHOWN} {name} (probability {found.probability.mean():.2f})")
+        who = "Another network" if judge else "The network itself, which proves little,"
+        caption += f" {who} recognises {' and '.join(told)}."
+    return section("New images", figure(plots.image_grid(rows), words, caption)), new
+
+
+def _fitted(images, net):
+    """Images in the size of another network."""
+    from keras import ops
+
+    if images.shape[1:] == net.image_shape:
+        return images
+    return np.clip(ops.convert_to_numpy(ops.image.resize(images, net.image_shape[:2], antialias=True)), 0, 1)
