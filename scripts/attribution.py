@@ -26,7 +26,9 @@ METHODS = {
     "LRP, epsilon": viz.lrp,
     "LRP, z_plus": partial(viz.lrp, rule="z_plus"),
 }
-SLOW = {"occlusion"}  # which the sanity check, that asks for as many maps as there are layers, leaves out
+# Which the sanity check, that asks for maps as often as there are layers, leaves out; and of VGG16 also:
+SLOW, SLOWER = {"occlusion"}, {"occlusion", "SmoothGrad", "integrated gradients"}
+COARSE = 4  # squares in a side of a photograph that occlusion covers, as it has hundreds of passes else
 CHECKED = 2  # classes that the sanity check is of
 COLUMNS = {
     "deletion": ("deletion", 1, 2),
@@ -41,10 +43,13 @@ def random_maps(net, images, layer, neuron):
 
 
 def main():
-    world, given = options(__doc__, (8, 4))
+    world, given = options(__doc__, (8, 2))
     net, name, rows, shown = world.net, world.title.format("attribution"), {}, {}
+    slow, methods = SLOW if world.public else SLOWER, {**METHODS, "random": random_maps}
+    if not world.public:
+        methods["occlusion"] = partial(viz.occlusion, patch=net.image_size // COARSE, **QUIET)
     fresh = {class_name: world.images(class_name, given.n, HELD_OUT) for class_name in world.classes}
-    for method, asked in {**METHODS, "random": random_maps}.items():
+    for method, asked in methods.items():
         areas, alike = [], []
         for i, (class_name, images) in enumerate(fresh.items()):
             maps = asked(net, images, "scores", class_name)
@@ -52,7 +57,7 @@ def main():
             # Of signed maps the magnitude: what speaks against the class is looked at as well.
             found = curves(net, images, np.abs(maps), "scores", class_name, **QUIET)
             areas.append((found.deletion_area.mean(), found.insertion_area.mean()))
-            if i < CHECKED and method not in SLOW:
+            if i < CHECKED and method not in slow:
                 alike.append(sanity_check(asked, net, images[:2], class_name).correlation.iloc[[0, -1]])
         rows[method] = *np.mean(areas, axis=0), *(np.mean(alike, axis=0) if alike else (np.nan, np.nan))
         print(method, rows[method], flush=True)

@@ -197,3 +197,33 @@ def test_outlier_maps_show_where_patches_are_outliers_before_and_after():
     for row, where in ((rows[1], before), (rows[3], after)):
         maps = np.repeat(np.kron(where, np.ones((1, size // 2, size // 2)))[..., None], 3, axis=3)
         np.testing.assert_array_equal(row, plots.mosaic(maps.astype("float32")))
+
+
+def test_heat_lies_over_the_image():
+    """Where a map is 0 the image is grey, at its 99th percentile red, at the negative of that blue; beyond is clipped."""
+    images, maps = np.full((1, 10, 30, 3), (0.2, 0.4, 0.6), "float32"), np.zeros((1, 10, 30), "float32")
+    maps[0, 0, :5] = 1, 100, -1, -100, 0.5
+    maps[0, 1:] = np.where(np.arange(270).reshape(9, 30) < 20, 1, 0)
+    figure = plots.overlay(images, {"heat": maps, "of colours": np.stack([maps, -maps, maps], axis=-1)})
+    shown, heat, summed, bar = figure.axes
+    np.testing.assert_array_equal(drawn(shown), images[0])
+    np.testing.assert_array_equal(drawn(heat), drawn(summed))
+    pixels = drawn(heat)
+    np.testing.assert_allclose(pixels[5, 5], 0.25 + 0.75 * 0.4, atol=1e-6)
+    np.testing.assert_allclose(pixels[0, 0], pixels[0, 1], atol=1e-6)
+    np.testing.assert_allclose(pixels[0, 2], pixels[0, 3], atol=1e-6)
+    assert pixels[0, 0, 0] > 0.6 > 0.2 > pixels[0, 0, 2] and pixels[0, 2, 2] > 0.6 > pixels[0, 2, 0]  # red, blue
+    assert bar.get_ylim() == (-1, 1)
+    assert plots.overlay(images, np.abs(maps)).axes[-1].get_ylim() == (0, 1)
+
+
+def test_maps_of_another_size_are_refused():
+    with pytest.raises(ValueError, match=r"shape \(1, 4, 4\) or \(1, 4, 4, 3\); received \(1, 4, 5\) for 'heat'"):
+        plots.overlay(pictures(1), {"heat": np.zeros((1, 4, 5))})
+
+
+def test_confusions_are_told_in_percent():
+    figure = plots.confusions(np.array([[0.75, 0.25], [0.0, 1.0]]), ["a", "b"])
+    (axis,) = figure.axes
+    assert {text.get_text(): text.get_position() for text in axis.texts} == {"75": (0, 0), "25": (1, 0), "100": (1, 1)}
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]

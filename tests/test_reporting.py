@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import vizlib as viz
-from vizlib.reporting import page, sections, writing
+from vizlib.reporting import page, sections
 
 CLASSES = ["face", "cat"]
 VOID = {"meta", "img", "br"}
