@@ -18,7 +18,7 @@ demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML pag
 
 # Two processes side by side, of one thread each: with a thread for each core in both, most of the time goes into waiting.
 SERIAL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
-CORE := saliency optimize terms views network identity batches compiled statistics_image
+CORE := saliency attribution optimize terms views network identity batches compiled statistics_image
 
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
 	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py

@@ -144,7 +144,7 @@ def test_both_classes_of_one_unit(images):
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="c", padding="same")(image))
     model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
     net = viz.Network(model, classes=("no", "yes"))
-    active = keras.Model(image, model.get_layer("c").output)(images).numpy()
+    active = np.asarray(keras.Model(image, model.get_layer("c").output)(images))
     weighted = active @ model.get_weights()[2][:, 0] / 36
     for name, sign in (("yes", 1), ("no", -1)):
         found = viz.grad_cam(net, images, "scores", name)
@@ -241,7 +241,7 @@ def test_relevance_by_hand(net, tiny_cnn, images, rule):
         np.testing.assert_allclose(found, relevance.reshape(6, 6, 3).sum(-1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_what_raises_a_neuron_adds_up_to_it(seed):
     """Under z_plus nothing is lost: through branches, means, padding, concatenation and other activation functions."""
     keras.utils.set_random_seed(seed)

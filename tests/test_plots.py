@@ -200,7 +200,7 @@ def test_outlier_maps_show_where_patches_are_outliers_before_and_after():
 
 
 def test_heat_lies_over_the_image():
-    """Where a map is 0 the image is grey, at its 99th percentile red, at the negative of that blue; beyond is clipped."""
+    """Where a map is 0 the image is grey, from its 99th percentile on it is red, from the negative of that blue."""
     images, maps = np.full((1, 10, 30, 3), (0.2, 0.4, 0.6), "float32"), np.zeros((1, 10, 30), "float32")
     maps[0, 0, :5] = 1, 100, -1, -100, 0.5
     maps[0, 1:] = np.where(np.arange(270).reshape(9, 30) < 20, 1, 0)
