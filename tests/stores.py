@@ -3,13 +3,13 @@
 import numpy as np
 from linear import Linear
 
-from vizlib.statistics import Marginals, Moments, Snapshots
+from vizlib.statistics import Marginals, Moments, Snapshots, Strongest
 from vizlib.store import StatsStore, files
 
 N = 40
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 6, 3), "uint8")
 VALUES = np.random.default_rng(1).standard_normal((N, 4, 5, 3)).astype("float32")
-ESTIMATORS = ("Snapshots", "Moments", "Marginals")
+ESTIMATORS = ("Snapshots", "Moments", "Marginals", "Strongest")
 
 
 class Net(Linear):
@@ -34,7 +34,7 @@ NET = Net()
 
 
 def states(values=VALUES, rectify=True):
-    models = Snapshots(rectify).fit(values), Moments().fit(values), Marginals().fit(values)
+    models = Snapshots(rectify).fit(values), Moments().fit(values), Marginals().fit(values), Strongest().fit(values)
     return {type(model).__name__: model.state() for model in models}
 
 

@@ -264,7 +264,7 @@ def test_unknown_classes_are_answered_with_the_known_ones(store, name):
 def test_unknown_layers_and_estimators_are_answered_with_the_known_ones(store):
     with pytest.raises(ValueError, match=r"expected a layer of 'cat' in .*stats \(image, conv\); received 'fc1'"):
         store.activations("cat", "fc1")
-    with pytest.raises(ValueError, match="out of Snapshots, .*, GaussianCopula, Moments, Marginals; received 'Image"):
+    with pytest.raises(ValueError, match="out of Snapshots, .*, Moments, Marginals, Strongest; received 'Image"):
         store.model("cat", "conv", "ImageStatistics")
     with pytest.raises(ValueError, match="of 'image' out of ImageStatistics; received 'Snapshots'"):
         store.model("cat", "image", "Snapshots")
@@ -401,7 +401,7 @@ def test_the_table(path, store):
     assert table["class"].tolist() == ["cat", "cat"] and table.layer.tolist() == ["image", "conv"]
     assert table.images.tolist() == [N, N] and table.activations.all()
     assert table.snapshots[1] == N and table.components[1] == N - 1 and table.snapshots.isna()[0]
-    assert table.estimators.tolist() == ["ImageStatistics", "Marginals, Moments, Snapshots"]
+    assert table.estimators.tolist() == ["ImageStatistics", "Marginals, Moments, Snapshots, Strongest"]
     sizes = [(path / "cat" / name).stat().st_size / 1e6 for name in ("images.h5", "layers/conv.h5")]
     assert table.MB.tolist() == sizes
     rows = repr(store).splitlines()

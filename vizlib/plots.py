@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vizlib.images import as_images, to_uint8
@@ -15,6 +16,8 @@ from vizlib.statistics import Snapshots, power_spectrum
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from vizlib.store import StatsStore
 
 DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
@@ -231,6 +234,31 @@ def realism_bars(
         axis.tick_params(axis="x", labelsize=7)
         axis.invert_yaxis()
         axis.set_title(name.replace("_", " "), fontsize=9)
+    return figure
+
+
+def strongest(
+    store: "StatsStore", layer: str, channel: int, class_name: str | None = None, title: str | None = None
+) -> Figure:
+    """The images that a channel answers most to, its receptive field in each framed, and enlarged below.
+
+    store, layer, channel, class_name: as `vizlib.attribution.strongest` takes them, whose errors are raised. Above each
+    image stand its class and the channel's activation there.
+    """
+    from vizlib import attribution  # which takes a network's libraries to import
+
+    found = attribution.strongest(store, layer, channel, class_name)
+    height, width = found.images.shape[1:3]
+    crops = np.empty_like(found.images)
+    for crop, image, (top, left, bottom, right) in zip(crops, found.images, found.boxes, strict=True):
+        rows = top + np.arange(height) * (bottom - top) // height
+        crop[:] = image[rows][:, left + np.arange(width) * (right - left) // width]
+    heads = [f"{name}\n{value:.3g}" for name, value in zip(found.classes, found.values, strict=True)]
+    figure = image_grid({"images": found.images, "what counts": crops}, heads, title or f"{layer}, channel {channel}")
+    for i, (top, left, bottom, right) in enumerate(found.boxes):
+        corner, sides = (left - 0.5 + i * (width + GAP), top - 0.5), (right - left, bottom - top)
+        frame = Rectangle(corner, *sides, fill=False, edgecolor=COLOURS[5], linewidth=1.5)
+        figure.axes[0].add_patch(frame)
     return figure
 
 

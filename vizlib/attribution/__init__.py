@@ -1,6 +1,13 @@
 """What in an image a neuron responds to."""
 
 from vizlib.attribution.averages import integrated_gradients, smooth_grad
+from vizlib.attribution.channels import (
+    StrongestImages,
+    channels_at,
+    receptive_fields,
+    strongest,
+    telling_channels,
+)
 from vizlib.attribution.class_activation import grad_cam, layer_cam
 from vizlib.attribution.faithfulness import Curves, curves, sanity_check
 from vizlib.attribution.gradients import RULES, input_x_gradient, saliency
@@ -8,6 +15,7 @@ from vizlib.attribution.perturbation import occlusion
 from vizlib.attribution.relevance import lrp
 
 __all__ = [
-    "RULES", "Curves", "curves", "grad_cam", "input_x_gradient", "integrated_gradients", "layer_cam", "lrp",
-    "occlusion", "saliency", "sanity_check", "smooth_grad",
+    "RULES", "Curves", "StrongestImages", "channels_at", "curves", "grad_cam", "input_x_gradient",
+    "integrated_gradients", "layer_cam", "lrp", "occlusion", "receptive_fields", "saliency", "sanity_check",
+    "smooth_grad", "strongest", "telling_channels",
 ]

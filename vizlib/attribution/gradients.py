@@ -59,11 +59,11 @@ def gradients(net: Network, layer: str, neuron: Neuron, rule: str = "gradient") 
     if rule not in RULES:
         raise ValueError(f"expected a rule out of {', '.join(RULES)}; received {rule!r}.")
     layer, weights = chosen(net, layer, neuron)
-    gradient, weights = net.kept(_gradient, layer, rule), ops.convert_to_tensor(weights)
+    gradient, weights = net.kept(summed_gradient, layer, rule), ops.convert_to_tensor(weights)
     return lambda images: ops.convert_to_numpy(gradient(ops.convert_to_tensor(images), weights))
 
 
-def _gradient(net, layer, rule):
+def summed_gradient(net, layer, rule):
     """A compiled function of images and of the weight of each neuron of a layer, to the gradient of their sum."""
     features = net.features((layer,), RULES[rule])
 

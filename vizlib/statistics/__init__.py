@@ -21,6 +21,7 @@ from vizlib.statistics.pairs import LayerPair
 from vizlib.statistics.patches import PatchBank
 from vizlib.statistics.quilting import Analogies, QuiltedGaussian, QuiltedLayout, quilted
 from vizlib.statistics.snapshots import Mixture, Snapshots
+from vizlib.statistics.strongest import Strongest
 
 __all__ = [
     "Analogies",
@@ -37,6 +38,7 @@ __all__ = [
     "QuiltedGaussian",
     "QuiltedLayout",
     "Snapshots",
+    "Strongest",
     "colour_composition",
     "edge_sharpness",
     "pooled",

@@ -20,7 +20,7 @@ from vizlib._files import TEMPORARY, leftovers
 from vizlib._progress import progress_bar
 from vizlib.images import as_images
 from vizlib.networks import Network
-from vizlib.statistics import Moments, Snapshots
+from vizlib.statistics import Moments, Snapshots, Strongest
 from vizlib.statistics.streaming import fit_together
 from vizlib.store import files
 from vizlib.store.sources import Images, SpooledImages
@@ -169,5 +169,5 @@ def _fit(store, class_name, spool, is_kept, description):
 
 
 def _states(X, rectify, marginals):
-    models = (*fit_together([Moments(), Snapshots(rectify)], X), marginals)
+    models = (*fit_together([Moments(), Snapshots(rectify), Strongest()], X), marginals)
     return {type(model).__name__: model.state() for model in models}

@@ -22,6 +22,7 @@ from vizlib.statistics import (
     Marginals,
     Moments,
     Snapshots,
+    Strongest,
 )
 from vizlib.store import files
 from vizlib.store.drawing import Draw, draw
@@ -30,7 +31,7 @@ from vizlib.store.files import IMAGE
 if TYPE_CHECKING:
     import pandas as pd
 
-Estimator = Snapshots | Moments | Marginals | GaussianCopula | ImageStatistics
+Estimator = Snapshots | Moments | Marginals | Strongest | GaussianCopula | ImageStatistics
 # The state of the snapshots is enough for these.
 SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix"
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
@@ -130,7 +131,7 @@ class StatsStore:
         fitted here and now on them. together: layers that are likely to be asked for next, see `real`.
         """
         name = estimator or ("ImageStatistics" if layer == IMAGE else self.sampler(class_name, layer))
-        known = ("ImageStatistics",) if layer == IMAGE else (*SAMPLERS, COPULA, "Moments", "Marginals")
+        known = ("ImageStatistics",) if layer == IMAGE else (*SAMPLERS, COPULA, "Moments", "Marginals", "Strongest")
         if name not in known:
             raise ValueError(f"expected an estimator of {layer!r} out of {', '.join(known)}; received {name!r}.")
         kind, stored = getattr(statistics, name), "Snapshots" if name in SAMPLERS else name
