@@ -7,7 +7,7 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks runs versions docs bench realism layers train clean
+.PHONY: help demo test lint lab notebooks report runs versions docs bench realism layers train clean
 .PHONY: attribution photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
@@ -33,6 +33,12 @@ lab: .venv/ready  ## JupyterLab on the notebooks
 
 notebooks: .venv/ready  ## execute the notebooks in place
 	$(PY) scripts/notebooks.py
+
+NETWORK ?= mini
+SOURCE ?= partworld
+
+report: .venv/ready  ## pages on what NETWORK has learned of the classes of SOURCE, a folder; in output/report
+	$(PY) scripts/report.py $(NETWORK) $(SOURCE)
 
 NOTEBOOK ?= $(wildcard notebooks/*_explorer.ipynb)
 CLASSES ?= face house

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from keras import ops
 
 from vizlib import plots
-from vizlib.attribution import grad_cam, lrp, smooth_grad
+from vizlib.attribution import grad_cam, lrp, smooth_grad, telling_channels
 from vizlib.networks import Network
 from vizlib.networks.network import SCORES
 from vizlib.realism import nearest_images
@@ -14,27 +15,28 @@ from vizlib.reporting.page import figure, section, table, text
 from vizlib.store import IMAGE, StatsStore
 from vizlib.synthesis import reconstruct, simonyan
 
-SHOWN = 4  # images of each kind
+SHOWN, CHANNELS, SHARED = 4, 3, 5  # images of each kind, channels of a class, channels of two classes
 STEPS = 100
 
 
 class Answers(NamedTuple):
     """What a network says of fresh images of a class.
 
-    images: float32 (n, h, w, 3). seen: int (n,), the class with the highest score. probability: float (n,), of their
-    own class.
+    images: float32 (n, h, w, 3). seen: int (n,), the class with the highest score. probabilities: float (n, classes).
+    probability: float (n,), of their own class.
     """
 
     images: np.ndarray
     seen: np.ndarray
+    probabilities: np.ndarray
     probability: np.ndarray
 
 
 def answers(net: Network, images: np.ndarray, class_name: str) -> Answers:
     """What a network says of images of a class."""
     scores = net.scores(images)
-    probabilities = np.exp(net.log_probabilities(scores))[:, net.class_index(class_name)]
-    return Answers(images, scores.argmax(axis=1), probabilities)
+    probabilities = np.exp(net.log_probabilities(scores))
+    return Answers(images, scores.argmax(axis=1), probabilities, probabilities[:, net.class_index(class_name)])
 
 
 def recognition(net: Network, class_name: str, found: Answers) -> str:
@@ -82,6 +84,45 @@ def _methods(net):
     return methods
 
 
+def channels(store: StatsStore, class_name: str, layer: str) -> str:
+    """The channels of a layer that tell the class from the others, and the images that they answer most to."""
+    telling = telling_channels(store, class_name, layer).head(CHANNELS)
+    told = text(
+        f"The channels of {layer} that are most active in this class and not in the others; effect: by how many "
+        "standard deviations between images their mean is higher."
+    )
+    shown = [
+        figure(
+            plots.strongest(store, layer, int(channel)),
+            f"The images of all classes that channel {channel} of {layer} answers most to",
+            f"Channel {channel}: effect {effect:.1f}.",
+        )
+        for channel, effect in telling.effect.items()
+    ]
+    return section("Channels that tell the class", told, table(telling), *shown)
+
+
+def confusion(store: StatsStore, class_name: str, other: str, layer: str, found: dict[str, Answers]) -> str:
+    """What two classes share: the channels that tell both from all others, and where they are active."""
+    net, name = store.network, store.network.before_relu(layer)
+    effects = [telling_channels(store, asked, layer).effect.sort_index() for asked in (class_name, other)]
+    shared = pd.concat(effects, axis=1, keys=[class_name, other])
+    shared = shared.loc[shared.min(axis=1).sort_values(ascending=False).index].head(SHARED)
+    images = [found[asked].images[:SHOWN] for asked in (class_name, other)]
+    active = np.maximum(net.activations(np.concatenate(images), [name])[name][..., shared.index], 0)
+    # Each channel counts as much as the others, however strong it is.
+    active = (active / np.maximum(active.max(axis=(0, 1, 2)), np.finfo("float32").tiny)).mean(axis=-1, keepdims=True)
+    maps = ops.convert_to_numpy(ops.image.resize(active, net.image_shape[:2]))[..., 0]
+    heads = [asked for asked, own in zip((class_name, other), images, strict=True) for _ in own]
+    words = f"Where the {len(shared)} channels are active that {class_name} and {other} share"
+    return section(
+        f"What it shares with {other}",
+        text(f"Channels of {layer} that are more active in both classes than in the others: their effects."),
+        table(shared),
+        figure(plots.overlay(np.concatenate(images), {"shared": maps}, heads), words, f"{words}."),
+    )
+
+
 def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[str, np.ndarray]:
     """New images of the class, the baseline's, and the collected images nearest to the new ones; and the new ones."""
     net = store.network
@@ -104,8 +145,6 @@ def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[
 
 def _fitted(images, net):
     """Images in the size of another network."""
-    from keras import ops
-
     if images.shape[1:] == net.image_shape:
         return images
     return np.clip(ops.convert_to_numpy(ops.image.resize(images, net.image_shape[:2], antialias=True)), 0, 1)

@@ -119,7 +119,9 @@ def _write_class(folder, store, layer, found, name, judge, key):
     parts = [
         sections.recognition(net, name, found[name]),
         sections.attention(net, name, found[name]),
+        sections.channels(store, name, layer),
         new,
+        sections.confusion(store, name, nearest(net, name, found), layer, found),
     ]
     address = f"{quoted(name)}.html"
     with written(folder / address) as part:
@@ -128,6 +130,18 @@ def _write_class(folder, store, layer, found, name, judge, key):
     with written(folder / RECORD.format(quoted(name))) as part:
         part.write_text(json.dumps({"key": key, "tells": tells}), "utf-8")
     return tells
+
+
+def nearest(net: Network, class_name: str, found: dict[str, sections.Answers]) -> str:
+    """The other class that is confused most with a class, of those equal that which it has most probability of."""
+    k, others = net.class_index(class_name), [name for name in found if name != class_name]
+
+    def confused(other):
+        j = net.class_index(other)
+        mistaken = np.mean(found[class_name].seen == j) + np.mean(found[other].seen == k)
+        return mistaken, found[class_name].probabilities[:, j].mean() + found[other].probabilities[:, k].mean()
+
+    return max(others, key=confused)
 
 
 def _index(net, names, found, records):
