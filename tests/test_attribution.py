@@ -164,6 +164,17 @@ def test_a_model_within_a_model(tiny_cnn, images):
         )
 
 
+@pytest.mark.parametrize("method", [viz.grad_cam, viz.layer_cam, viz.lrp])
+def test_a_head_of_one_size_is_asked_at_that(net, tiny_cnn, method):
+    """Class scores of larger images are those of the same made smaller: so are maps, which are enlarged again."""
+    larger, images = viz.Network(tiny_cnn, size=12), np.random.default_rng(0).random((2, 12, 12, 3), "float32")
+    asked = keras.ops.convert_to_numpy(keras.ops.image.resize(images, (6, 6), antialias=True))
+    maps = method(net, asked, "scores", "b")
+    enlarged = keras.ops.convert_to_numpy(keras.ops.image.resize(maps[..., None], (12, 12), antialias=True))[..., 0]
+    enlarged = enlarged / 4 if method is viz.lrp else enlarged  # whose sum stays
+    np.testing.assert_allclose(method(larger, images, "scores", 1), enlarged, atol=1e-5)
+
+
 def test_tokens_are_maps():
     """Class activation maps of a layer of tokens that a mean is taken of: its weights are those of the scores."""
     image = keras.Input((8, 8, 3))

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import vizlib as viz
-from vizlib.explorer.choices import CHANNEL, CLASS
+from vizlib.explorer.choices import CHANNEL
 from vizlib.explorer.comparison import METHODS, compare_class
 from vizlib.explorer.panel import PANELS, Explorer
 from vizlib.plots import enlarged, gradient_colours
@@ -329,20 +329,17 @@ def test_a_large_network_starts_with_two_small_images_and_one_button_makes_them_
     assert panel.buttons["full"].disabled and "own size" in panel.buttons["full"].tooltip
 
 
-def test_a_head_of_one_size_leaves_the_layers_before_it(tmp_path):
-    panel = Explorer(large_network(flat=True), folder=tmp_path, n_images=6, steps=2, n=1)
-    target = panel.controls["target"]
+def test_a_head_of_one_size_scores_previews_too(tmp_path):
+    net = large_network(flat=True)
+    panel = Explorer(net, folder=tmp_path, n_images=6, steps=2, n=1)
     assert panel.controls["size"].value == 128 and panel.controls["layer"].options == ("conv", "pooled")
-    assert panel.controls["class_name"].options == ("face", "cat")
-    assert target.disabled and target.tooltip == "This network has class scores at 192 px alone: Full size shows them"
-    assert run(panel).startswith("Done") and panel.result.neuron == ("conv", 0)
+    assert panel.controls["class_name"].options == ("face", "cat") and not panel.controls["target"].disabled
+    assert run(panel).startswith("Done") and panel.result.neuron == "face"
+    expected = viz.simonyan(net.resized(128), "face", n=1, steps=2, progress=False).images
+    np.testing.assert_array_equal(panel.result.baseline.images, expected)
     click(panel, "full")
     panel.wait()
-    assert not target.disabled and panel.controls["layer"].options[-1] == "head" and panel.result.neuron == "face"
-    target.value = CHANNEL
-    panel.controls["size"].value = 160
-    panel.controls["size"].value = 192
-    assert target.value == CLASS
+    assert panel.controls["layer"].options[-1] == "head" and panel.result.neuron == "face"
 
 
 def test_what_was_chosen_stays_at_another_size(tmp_path):

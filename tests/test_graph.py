@@ -358,14 +358,41 @@ def test_a_relu_out_of_reach_is_an_error_only_where_it_matters():
 @pytest.mark.parametrize("size", [6, 10])
 def test_convolutions_take_images_of_any_size(tiny_cnn, size):
     images = IMAGES[:, :size, :size]
-    net, wrong = viz.Network(tiny_cnn, size=size), "images of 6 px, which {} is made for; received a size of 10 px"
+    net = viz.Network(tiny_cnn, size=size)
     first = tiny_cnn.get_layer("conv1")
     close(values(net, ["conv1"], images)["conv1"], first(images))
     assert net.layers == viz.Network(tiny_cnn).layers
     if size != 6:
-        for name in ("scores", "predictions"):
-            with pytest.raises(ValueError, match=wrong.format(name)):
-                net.activations(images, [name])
+        wrong = "images of 6 px, which predictions is made for; received a size of 10 px"
+        with pytest.raises(ValueError, match=wrong):
+            net.activations(images, ["predictions"])
+
+
+@pytest.mark.parametrize("size", [(4, 4), (9, 12)])
+def test_a_head_of_one_size_scores_images_resized_to_it(tiny_cnn, size):
+    """VGG16's, for instance: scores, gradients and guided gradients are the model's own through the resizing."""
+    net, whole, images = viz.Network(tiny_cnn, size=size), viz.Network(tiny_cnn), IMAGES[:, : size[0], : size[1]]
+
+    def resized(x):
+        return ops.image.resize(x, (6, 6), antialias=True)
+
+    found = values(net, ["conv1", "scores"], images)
+    close(ops.softmax(found["scores"]), tiny_cnn(resized(images)))
+    close(found["conv1"], tiny_cnn.get_layer("conv1")(images))  # layers see them as they are
+    probes = np.eye(images[0].size, dtype="float32").reshape(-1, *images.shape[1:])
+    jacobian = ops.convert_to_numpy(resized(probes))  # as it is linear: what each pixel puts into the resized image
+    for rule in ("gradient", "guided"):
+        there = viz.saliency(whole, ops.convert_to_numpy(resized(images)), "scores", 1, rule)
+        expected = np.einsum("phwc,nhwc->np", jacobian, there).reshape(images.shape)
+        close(viz.saliency(net, images, "scores", 1, rule), expected)
+    assert not np.allclose(there, viz.saliency(whole, ops.convert_to_numpy(resized(images)), "scores", 1))
+
+
+def test_a_sigmoid_is_one_at_any_size():
+    image = keras.Input((6, 6, 3))
+    model = keras.Model(image, layers.Dense(2, "sigmoid")(layers.Flatten()(image)))
+    assert viz.Network(model, classes="ab", size=8).is_sigmoid
+    assert viz.Network(model, classes="ab", size=8).scored.image_size == 6
 
 
 def test_receptive_fields_are_those_of_the_literature():
@@ -417,4 +444,5 @@ def test_the_table_of_a_network(tiny_cnn):
         ["predictions", "Dense, softmax", "3", "image", "", "138"],
     ]
     assert "The 3 class scores" in html and "are what predictions computes before its softmax." in html
-    assert "class scores at 6 px only" in viz.Network(tiny_cnn, size=12)._repr_html_()
+    resized = "The 3 class scores are what predictions computes before its softmax, of images resized to 6 px."
+    assert resized in viz.Network(tiny_cnn, size=12)._repr_html_()

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -46,10 +47,24 @@ def check(net):
     assert np.abs(expected).max() > 1e-3
 
 
+def check_file(model, folder):
+    """It answers from its `.keras` file as it did, unpreprocessed; without KerasHub's import, that is asked for."""
+    model.save(folder / "model.keras")
+    net = viz.load_network(folder / "model.keras", classes="abc")
+    np.testing.assert_allclose(net.scores(IMAGES), model(IMAGES, training=False), rtol=1e-3, atol=1e-5)
+    wanted = r"import keras_hub for its own\); received keras_hub.*ImageClassifier"
+    with patch.dict(keras.saving.get_custom_objects(), clear=True), pytest.raises(ValueError, match=wanted):
+        viz.load_network(folder / "model.keras")
+
+
 def test_a_vision_transformer(models, tmp_path):
+    import keras_hub
+
     backbone = models.ViTBackbone((32, 32, 3), 8, num_layers=3, num_heads=2, hidden_dim=16, mlp_dim=32)
     net = viz.load_network(models.ViTImageClassifier(backbone, num_classes=3), classes="abc")
     check(net)
+    preprocessor = models.ViTImageClassifierPreprocessor(keras_hub.layers.ViTImageConverter((32, 32), scale=1 / 255))
+    check_file(models.ViTImageClassifier(backbone, num_classes=3, preprocessor=preprocessor), tmp_path)
     blocks = [BLOCK.format(i) for i in (3, 2, 1)]
     assert net.finer_layers(blocks[0]) == tuple(blocks[1:])
     assert net.finer_layers("vi_t_backbone/vit_encoder") == tuple(blocks[1:])
@@ -66,10 +81,12 @@ def test_a_vision_transformer(models, tmp_path):
     assert total[-1] < 0.7 * total[0]
 
 
-def test_a_residual_network(models):
+def test_a_residual_network(models, tmp_path):
     backbone = models.ResNetBackbone([64], [3], [64, 64], [1, 1], [1, 2], "basic_block", image_shape=(32, 32, 3))
-    net = viz.load_network(models.ResNetImageClassifier(backbone, num_classes=3), classes="abc")
+    model = models.ResNetImageClassifier(backbone, num_classes=3)
+    net = viz.load_network(model, classes="abc")
     check(net)
+    check_file(model, tmp_path)
     guided, plain = (viz.saliency(net, IMAGES[:2], "scores", "b", rule) for rule in ("guided", "gradient"))
     assert np.abs(guided - plain).max() > 1e-4  # its ReLUs are within reach
     assert net.finer_layers("scores")

@@ -293,7 +293,7 @@ def vgg16():
 
 
 def test_imagenet_vgg16_is_preprocess_input_and_the_keras_model(vgg16, monkeypatch):
-    """Random weights in place of those of ImageNet: names, class scores at 224 px, convolutions at any size."""
+    """Random weights in place of those of ImageNet: names, class scores, convolutions at any size."""
     monkeypatch.setattr(keras.applications, "VGG16", lambda weights: vgg16 if weights == "imagenet" else None)
     images = np.random.default_rng(0).random((1, 224, 224, 3)).astype("float32")
     net = viz.load_network("vgg16")
@@ -312,8 +312,10 @@ def test_imagenet_vgg16_is_preprocess_input_and_the_keras_model(vgg16, monkeypat
     small = images[:, :40, :40]
     expected = convolutions(vgg_preprocess(small))
     np.testing.assert_allclose(size.features(("block5_pool",))(small)["block5_pool"], expected, rtol=1e-4)
-    with pytest.raises(ValueError, match="images of 224 px, which scores is made for; received a size of 40 px"):
-        size.scores(small)
+    with pytest.raises(ValueError, match="images of 224 px, which fc1 is made for; received a size of 40 px"):
+        size.activations(small, ["fc1"])
+    enlarged = keras.ops.image.resize(small, (224, 224), antialias=True)
+    np.testing.assert_allclose(keras.ops.softmax(size.scores(small)), vgg16(vgg_preprocess(enlarged)), rtol=1e-3)
 
 
 def test_classes_stand_in_a_text_file_beside_the_model(tiny_cnn, tmp_path):

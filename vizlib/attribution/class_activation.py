@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from vizlib.attribution.neurons import Neuron, chosen, in_batches
+from vizlib.attribution.neurons import Neuron, chosen, in_batches, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import SCORES, Network
 
@@ -41,14 +41,16 @@ def last_map(net: Network, layer: str) -> str:
 
 
 def _maps(net, images, layer, neuron, at, kind):
-    images, (layer, weights) = net.as_images(images), chosen(net, layer, neuron)
+    whole, images, (layer, weights) = net, net.as_images(images), chosen(net, layer, neuron)
+    net, images = seen_by_head(net, images, layer)
     at = at or last_map(net, layer)
     net.check_layer(at)
     shape = net.features((at,)).output[at].shape
     if len(shape) != 4:
         raise ValueError(f"expected at to be a layer with positions; received {at} of shape {tuple(shape[1:])}.")
     maps, weights = net.kept(_class_activation, at, layer, kind), ops.convert_to_tensor(weights)
-    return in_batches(net, images, lambda batch, *_: ops.convert_to_numpy(maps(ops.convert_to_tensor(batch), weights)))
+    found = in_batches(net, images, lambda batch, *_: ops.convert_to_numpy(maps(ops.convert_to_tensor(batch), weights)))
+    return resized(found[..., None], whole)[..., 0]
 
 
 def _class_activation(net, at, layer, kind):

@@ -58,6 +58,22 @@ def in_batches(
     return np.concatenate(answers)[: len(images)]
 
 
+def seen_by_head(net: Network, images: np.ndarray, layer: str) -> tuple[Network, np.ndarray]:
+    """The network, and the images, as the class scores are of them, which may be of one size alone (`Network.scored`);
+    of other layers as they are."""
+    if layer != SCORES or net.scored is net:
+        return net, images
+    return net.scored, resized(images, net.scored)
+
+
+def resized(images: np.ndarray, net: Network) -> np.ndarray:
+    """Images, or maps (n, h, w, 1), in the size of a network's."""
+    size = net.image_shape[:2]
+    if images.shape[1:3] == size:
+        return images
+    return ops.convert_to_numpy(ops.image.resize(images, size, antialias=True))
+
+
 def values(net: Network, layer: str, weights: np.ndarray) -> Callable:
     """A function of a batch of images to the weighted sum of a layer's neurons, float32 (n,).
 

@@ -153,6 +153,4 @@ class Choices:
             return "This network names no classes, and so has no class scores"
         if class_name not in self.whole.classes:
             return f"This network has no score of {class_name}"
-        if not self.net.classes:
-            return f"This network has class scores at {self.whole.own_size} alone: Full size shows them"
         return ""

@@ -271,8 +271,10 @@ class Explorer:
     def _parts(self, store, parts, settings):
         """What `Remaining` takes: how often the network sees an image, or what takes as long."""
         images, chained = settings["n"] * settings["steps"], settings["method"] == "chain"
-        layers = 1 + len(store.network.finer_layers(settings["layer"])) * chained  # a chain takes all steps at each
-        times = {"baseline": [PASSES[0]], "made": layers * [PASSES[1]], "components": [PASSES[1]]}
+        net = store.network
+        layers = 1 + len(net.finer_layers(settings["layer"])) * chained  # a chain takes all steps at each
+        enlarged = (net.scored.side / net.side) ** 2 if settings["target"] == CLASS else 1
+        times = {"baseline": [PASSES[0] * enlarged], "made": layers * [PASSES[1]], "components": [PASSES[1]]}
         collected = [("statistics", self.n_images)] * bool(self._missing(store, settings))
         return collected + [(name, passes * images) for name in parts for passes in times[name]]
 

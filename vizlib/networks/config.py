@@ -7,6 +7,7 @@ for is compared with what the file really holds before anything is allocated.
 
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from inspect import signature
 from math import prod
 
 import keras
@@ -34,8 +35,11 @@ def check_config(config: dict, stored: int) -> None:
 
 def build(config: dict) -> keras.Model:
     """The model of a config, not compiled, with weights still to be loaded."""
-    config = {key: value for key, value in config.items() if key != "compile_config"}
-    return keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)  # which takes it apart
+    config = deepcopy({key: value for key, value in config.items() if key != "compile_config"})  # to be taken apart
+    own = keras.saving.get_registered_object(str(config.get("registered_name")))
+    if any("compile" in signature(kind.__init__).parameters for kind in getattr(own, "__mro__", ())):
+        config["config"]["compile"] = False  # KerasHub's models come with an optimizer unless told otherwise
+    return keras.saving.deserialize_keras_object(config, safe_mode=True)
 
 
 def _check_classes(config):
@@ -47,7 +51,7 @@ def _check_classes(config):
         if name in CLASSES or not known:
             raise ValueError(
                 f"expected layers of Keras, without code, or such as are registered with it "
-                f"(keras.saving.register_keras_serializable); received {module}.{name}."
+                f"(keras.saving.register_keras_serializable; import keras_hub for its own); received {module}.{name}."
             )
     for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         _check_classes(part)

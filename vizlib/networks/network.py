@@ -41,6 +41,9 @@ class Network:
     scores; None for the first that has a unit for each class, or else the first. given: what the inputs beside the
     image are for every image, {name of the input: array or number}.
 
+    Where the head takes images of one size alone, as VGG16's does, and these are of another, class scores are those of
+    the images made as large as that (bilinear), while layers see them as they are.
+
     `batch_size`: how many images go through the network at a time, as many as memory should hold; can be set.
     `layers`: names, shallow → deep, those of the layers in a model "base" within the model as "base/NAME", and the
     second call of a layer as "NAME#2", as also a layer "image" or "scores". `classes`: names. `image_size`: pixels of a
@@ -142,16 +145,21 @@ class Network:
         return {"size": self.image_size} | {name: getattr(self, name) for name in names}
 
     def resized(self, size: Size) -> Self:
-        """The same network for images of another size; without classes if it has no scores there."""
-        if size == self.image_size:
+        """The same network for images of another size."""
+        return self if size == self.image_size else type(self)(self.model, **self.settings | {"size": size})
+
+    @cached_property
+    def scored(self) -> Self:
+        """The network at the size of images that class scores are of: its own, or else the one the model asks for."""
+        if self.graph()[1].scores is not None:
             return self
-        settings = self.settings | {"size": size}
-        found = type(self)(self.model, **settings)
-        return type(self)(self.model, **settings | {"classes": ()}) if found.graph()[1].scores is None else found
+        own = zip(self._input.shape[1:3], sides(self.image_size), strict=True)
+        return self.resized(tuple(asked or here for asked, here in own))
 
     @cached_property
     def batch_size(self) -> int:
-        numbers = sum(prod(side or 1 for side in x.shape[1:]) for x in self.graph()[1].tensors.values())
+        tensors = [x for net in {self, self.scored} for x in net.graph()[1].tensors.values()]
+        numbers = sum(prod(side or 1 for side in x.shape[1:]) for x in tensors)
         return int(np.clip(MEMORY // (TRAINED * max(numbers, 1)), 1, 64))  # a model may be of operations alone
 
     def _graph(self, relu=None, form=Graph):
@@ -172,10 +180,15 @@ class Network:
         this size, and where there is no ReLU to replace.
         """
         images, graph = self.graph(relu)
-        cut = keras.Model(images, {name: self._tensor(graph, name) for name in layers})
-        if relu:
-            graph.check_rule(cut)
-        return cut
+        own = [name for name in layers if name != SCORES or self.scored is self]
+        found = {name: self._tensor(graph, name) for name in own}
+        if relu and own:
+            graph.check_rule(keras.Model(images, found))
+        if len(own) < len(layers):
+            size = sides(self.scored.image_size)
+            resized = ops.image.resize(images, size, antialias=True)
+            found |= self.scored.features((SCORES,), relu)(resized)
+        return keras.Model(images, found)
 
     def from_input(self, layer: str, form: Callable) -> tuple[keras.Model, keras.Model, Graph]:
         """The network as two models, the first from images to the model's input, the second from [images, that] to
@@ -355,7 +368,7 @@ class Network:
     @cached_property
     def is_sigmoid(self) -> bool:
         """Whether each score is told on its own whether its class is there, and not which of all classes is."""
-        return self.is_binary or self.graph()[1].head == "sigmoid"
+        return self.is_binary or self.scored.graph()[1].head == "sigmoid"
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
         """The logarithms of what the network takes each class for, of its scores (n, classes), by its own function."""

@@ -47,8 +47,8 @@ def summary(net: Network) -> str:
 
 def _scores(net, graph):
     """What the class scores are, in a sentence."""
-    if graph.scores is None:
-        return f"There are class scores at {net.own_size} only."
+    if net.scored is not net:
+        return f"{_scores(net.scored, net.scored.graph()[1])[:-1]}, of images resized to {net.own_size}."
     names = [name for name in net.layers if graph.tensors.get(name + PRE) is graph.scores]
     name = names[-1] if names else "the model"
     separate = bool(names) and graph.tensors[name] is not graph.scores
