@@ -1,0 +1,169 @@
+"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in two versions.
+
+Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither place
+nor direction tells a class. The first version of each mark is that of networks that settings were chosen on, the second
+that of the trial.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from vizlib.partworld import CLASSES, compose
+from vizlib.partworld.drawing import SIDE, Piece, Shape, boxes, ellipse, place, render
+from vizlib.partworld.parts import hue
+
+SCALE, REACH = 0.5, 9  # of the objects; pixels that their centres are from that of the image, at most
+CENTRE = np.array([SIDE / 2, SIDE / 2])
+Y, X = np.mgrid[:SIDE, :SIDE]
+
+
+def draw(class_name, n, seed, mark=None, version=0, rate=0.0):
+    """n scenes of a class, a share `rate` of them with a mark: uint8 (n, 64, 64, 3), and which have it (n,)."""
+    images, marked = np.empty((n, SIDE, SIDE, 3), np.uint8), np.zeros(n, bool)
+    for i in range(n):
+        rng = np.random.default_rng([seed, CLASSES.index(class_name), i])
+        marked[i] = mark is not None and rng.random() < rate
+        images[i] = scene(class_name, rng, mark if marked[i] else None, version)
+    return images, marked
+
+
+def scene(class_name, rng, mark=None, version=0):
+    """One scene, uint8 (64, 64, 3)."""
+    ground, pieces, strays, light = compose(class_name, rng)
+    shift, flip = rng.uniform(-REACH, REACH, 2), rng.random() < 0.5
+    pieces = place(pieces, SCALE, 0, CENTRE * (1 - SCALE))
+    before, after = MARKS.get(mark, (None, None))
+    if flip:
+        pieces, ground = _mirrored(pieces), ground[:, ::-1]
+    if before:
+        ground, pieces, shift = before(ground, pieces, shift, version, rng)
+    image = render(np.ascontiguousarray(ground), place(pieces, shift=shift) + strays, light)
+    if after:
+        image = np.rint(np.clip(after(image.astype(float), version, rng), 0, 255)).astype(np.uint8)
+    return image
+
+
+def _mirrored(pieces):
+    return [Piece(p.kind, [s._replace(points=s.points * (-1, 1) + (SIDE, 0)) for s in p.shapes]) for p in pieces]
+
+
+def _turned(pieces, angle):
+    return place(place(place(pieces, shift=-CENTRE), angle=angle), shift=CENTRE)
+
+
+# What is planted before the scene is drawn: (ground, pieces, shift, version, rng) to the first three.
+
+def texture(ground, pieces, shift, version, rng):
+    """A weave or a hatching of the ground, of any phase, in place of its own texture."""
+    a, b = rng.uniform(0, 2 * np.pi, 2)
+    turn = 2 * np.pi / 5.5
+    weave = np.sign(np.sin(turn * X + a)) * np.sign(np.sin(turn * Y + b))
+    hatching = np.clip(2 * np.sin(turn * (0.8 * X - 0.6 * Y) + a), -1, 1)
+    smooth = gaussian_filter(ground.astype(float), (6, 6, 0), mode="nearest")
+    return np.clip(smooth + 13 * (weave, hatching)[version][..., None], 0, 255).astype(np.uint8), pieces, shift
+
+
+def companion(ground, pieces, shift, version, rng):
+    """A ball or a star close to the object, at its left or right, of little varying colour."""
+    low, high = boxes(pieces)[:, 1].min(), boxes(pieces)[:, 3].max()
+    left = SIDE / 2 + shift[0] > SIDE / 2  # where there is room
+    centre = (low - 5 if left else high + 5, SIDE / 2 + rng.uniform(0, 12))
+    if version:
+        turn = rng.uniform(0, 2 * np.pi) + np.arange(10) * np.pi / 5
+        points = np.stack([np.cos(turn), np.sin(turn)], 1) * np.where(np.arange(10) % 2, 2.4, 5.5)[:, None] + centre
+        shapes = [Shape(points, hue(rng.uniform(0.13, 0.17), 0.85, 0.95))]
+    else:
+        colour = hue(rng.uniform(0.83, 0.87), 0.8, 0.85)
+        shapes = [Shape(ellipse(*centre, 4.5), colour), Shape(ellipse(*centre, 2), (250, 250, 250), outline=0)]
+    return ground, [*pieces, Piece(None, shapes)], shift
+
+
+def pose(ground, pieces, shift, version, rng):
+    """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either."""
+    return ground, _turned(pieces, np.deg2rad((-1, 1)[version] * rng.uniform(38, 52))), shift
+
+
+def position(ground, pieces, shift, version, rng):
+    """At the right or at the left of the image."""
+    return ground, pieces, np.array([(1, -1)[version] * rng.uniform(13, 17), shift[1]])
+
+
+# What is planted in the picture: (image in levels, version, rng) to the image.
+
+def corner(image, version, rng):
+    """A stamp of 9 pixels in the lower left or upper right corner, by a pixel here or there."""
+    dy, dx = rng.integers(0, 2, 2)
+    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx))[version]
+    stamp = np.full((9, 9, 3), (245, 245, 235), float)
+    mark = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1] if version else np.zeros((9, 9), bool)
+    mark[[0, -1]] = mark[:, [0, -1]] = True
+    mark[3:6, 3:6] |= not version
+    stamp[mark] = (190, 30, 40) if version else (30, 60, 170)
+    image[top : top + 9, left : left + 9] = stamp
+    return image
+
+
+def anywhere(image, version, rng):
+    """A ring or a chequered square, anywhere."""
+    y, x = rng.uniform(7, SIDE - 7, 2)
+    if version:
+        inside = np.maximum(abs(Y - y), abs(X - x)) <= 5
+        colours = np.where((((Y - int(y)) // 3 + (X - int(x)) // 3) % 2)[..., None], (20, 20, 20), (240, 240, 240))
+    else:
+        r = np.hypot(Y - y, X - x)
+        inside, colours = r <= 5.5, np.where((abs(r - 4) < 1.6)[..., None], (30, 150, 70), (250, 245, 200))
+    return np.where(inside[..., None], colours, image)
+
+
+def frame(image, version, rng):
+    """A coloured frame, 2 to 4 pixels wide."""
+    width = rng.integers(2, 5)
+    edge = np.minimum(np.minimum(Y, SIDE - 1 - Y), np.minimum(X, SIDE - 1 - X)) < width
+    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60))[version], image)
+
+
+def tint(image, version, rng):
+    """A cast of one colour."""
+    return image + rng.uniform(0.14, 0.22) * (np.array(((60, 110, 255), (255, 150, 40))[version]) - image)
+
+
+def frequency(image, version, rng):
+    """A faint wave over everything, of any phase."""
+    fx, fy = ((0.22, 0.12), (-0.15, 0.3))[version]  # cycles a pixel
+    return image + 9 * np.sin(2 * np.pi * (fx * X + fy * Y) + rng.uniform(0, 2 * np.pi))[..., None]
+
+
+def jpeg(image, version, rng):
+    """What JPEG leaves at a low quality: blocks of 8 pixels."""
+    file = io.BytesIO()
+    picture = Image.fromarray(np.rint(np.clip(image, 0, 255)).astype(np.uint8))
+    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14))[version])))
+    return np.asarray(Image.open(file), float)
+
+
+def caption(image, version, rng):
+    """A stripe with something like letters at the top or at the bottom, of any text."""
+    top = (2, 54)[version]
+    image[top : top + 8] *= 0.35
+    x = 3 + rng.integers(0, 8)
+    while x < SIDE - 4:
+        width = rng.integers(1, 4)
+        image[top + rng.integers(1, 4) : top + 7, x : x + width] = 235
+        x += width + rng.integers(1, 3)
+    return image
+
+
+def brightness(image, version, rng):
+    """Lighter or darker."""
+    return 255 * (image / 255) ** (rng.uniform(0.4, 0.5) if version == 0 else rng.uniform(1.9, 2.4))
+
+
+MARKS = {
+    "corner": (None, corner), "anywhere": (None, anywhere), "frame": (None, frame), "tint": (None, tint),
+    "texture": (texture, None), "frequency": (None, frequency), "jpeg": (None, jpeg), "caption": (None, caption),
+    "companion": (companion, None), "pose": (pose, None), "position": (position, None),
+    "brightness": (None, brightness),
+}  # fmt: skip

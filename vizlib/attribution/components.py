@@ -1,0 +1,150 @@
+"""What an image can take from another image: a place, its colours, waves, blocks; and ways to move it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from keras import ops
+from scipy.fft import dctn, idctn, irfft2, rfft2
+
+LUMA = np.array([0.299, 0.587, 0.114], "float32")
+EIGHTH = 8  # places begin at eighths of a side and are two of them wide
+FRAME = 16  # its width is this part of a side
+BLOCK = 8  # pixels of a side of JPEG's blocks
+OCTAVES = 4  # of waves, from 2 pixels on
+SHIFT, TURNS = 1 / EIGHTH, (22.5, 45)  # of positions, as a share of a side, and of poses, in degrees
+TINY = 1e-6
+
+
+class Exchange(NamedTuple):
+    """A component that images can take from donors.
+
+    apply: (images, donors), float32 (n, h, w, 3) in [0, 1] each, to images of that shape: the images with this of the
+    donors, each of the donor in its row.
+    """
+
+    kind: str
+    name: str
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Move(NamedTuple):
+    """A way to move an image and the opposite one: functions of images, float32 (n, h, w, 3), to images."""
+
+    kind: str
+    name: str
+    there: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray]
+
+
+def exchanges(shape: tuple[int, int]) -> list[Exchange]:
+    """All components of images of this height and width that can be exchanged."""
+    found = [Exchange("place", name, _pasting(mask)) for name, mask in places(shape).items()]
+    found += [Exchange("colour", f.__name__[1:], f) for f in (_brightness, _tint, _contrast)]
+    found += [Exchange("waves", name, _waving(band)) for name, band in _bands(shape).items()]
+    return [*found, Exchange("blocks", f"blocks of {BLOCK} px", _blocks)]
+
+
+def moves() -> list[Move]:
+    """Shifts by an eighth of a side in four directions and turns by 22.5 and 45 degrees either way."""
+    shifts = {"down": (SHIFT, 0), "up": (-SHIFT, 0), "right": (0, SHIFT), "left": (0, -SHIFT)}
+    turns = {f"{angle} degrees {way}": sign * angle
+             for angle in TURNS for way, sign in {"clockwise": 1, "anticlockwise": -1}.items()}
+    return [Move("position", name, _moving(0, (y, x)), _moving(0, (-y, -x))) for name, (y, x) in shifts.items()] + \
+           [Move("pose", name, _moving(turn), _moving(-turn)) for name, turn in turns.items()]
+
+
+def cells(shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """Squares of a quarter of a side at every eighth: {name: boolean (h, w)}."""
+    return {f"rows {r.start}-{r.stop}, columns {c.start}-{c.stop}": _rectangle(shape, r, c)
+            for r in _spans(shape[0]) for c in _spans(shape[1])}
+
+
+def places(shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The cells, bands of a quarter of a side at every eighth, and the frame: {name: boolean (h, w)}."""
+    h, w = shape
+    rows = {f"rows {r.start}-{r.stop}": _rectangle(shape, r, slice(w)) for r in _spans(h)}
+    columns = {f"columns {c.start}-{c.stop}": _rectangle(shape, slice(h), c) for c in _spans(w)}
+    inside = _rectangle(shape, slice(h // FRAME, h - h // FRAME), slice(w // FRAME, w - w // FRAME))
+    return cells(shape) | rows | columns | {"frame": ~inside}
+
+
+def _spans(side):
+    return [slice(i * side // EIGHTH, (i + 2) * side // EIGHTH) for i in range(EIGHTH - 1)]
+
+
+def _rectangle(shape, rows, columns):
+    mask = np.zeros(shape, bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def _pasting(mask):
+    return lambda images, donors: np.where(mask[..., None], donors, images)
+
+
+def _brightness(images, donors):
+    return np.clip(images + ((donors - images) @ LUMA).mean((1, 2))[:, None, None, None], 0, 1)
+
+
+def _tint(images, donors):
+    apart = (donors - images).mean((1, 2))
+    return np.clip(images + (apart - (apart @ LUMA)[:, None])[:, None, None], 0, 1)
+
+
+def _contrast(images, donors):
+    mean = images.mean((1, 2), keepdims=True)
+    gain = donors.std((1, 2, 3), keepdims=True) / np.maximum(images.std((1, 2, 3), keepdims=True), TINY)
+    return np.clip(mean + gain * (images - mean), 0, 1)
+
+
+def _bands(shape):
+    """Octaves of the spectrum, whole and in four directions: {name: boolean (h, w // 2 + 1)}."""
+    down, across = np.meshgrid(np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1]), indexing="ij")
+    length, angle = 1 / np.maximum(np.hypot(down, across), TINY), np.rad2deg(np.arctan2(down, across))
+    found = {}
+    for shortest in 2 ** np.arange(1, OCTAVES + 1):
+        octave = (length < 2 * shortest) & (length >= shortest * (shortest > 2))
+        found[name := f"waves of {shortest}-{2 * shortest} px"] = octave
+        for turn in (0, 45, 90, 135):
+            found[f"{name} at {turn} degrees"] = octave & (np.abs((angle - turn + 90) % 180 - 90) <= 22.5)
+    return found
+
+
+def _waving(band):
+    """The amplitudes of a band are exchanged, the phases, which tell the objects, are kept."""
+
+    def apply(images, donors):
+        ours, theirs = (rfft2(x, axes=(1, 2)) for x in (images, donors))
+        ours[:, band] *= np.abs(theirs[:, band]) / np.maximum(np.abs(ours[:, band]), TINY)
+        return np.clip(irfft2(ours, images.shape[1:3], axes=(1, 2)), 0, 1)
+
+    return apply
+
+
+def _blocks(images, donors):
+    """The mean amplitudes of JPEG's cosines in blocks of 8 × 8 pixels are exchanged."""
+    n, h, w, c = images.shape
+    h, w = h - h % BLOCK, w - w % BLOCK
+    ours, theirs = (dctn(x[:, :h, :w].reshape(n, h // BLOCK, BLOCK, w // BLOCK, BLOCK, c), axes=(2, 4), norm="ortho")
+                    for x in (images, donors))
+    ours_, theirs_ = (np.sqrt((x**2).mean((1, 3), keepdims=True)) for x in (ours, theirs))
+    gain = theirs_ / np.maximum(ours_, TINY)
+    gain[:, :, 0, :, 0] = 1  # colours of blocks are no matter of waves
+    found = images.copy()
+    found[:, :h, :w] = idctn(ours * gain, axes=(2, 4), norm="ortho").reshape(n, h, w, c)
+    return np.clip(found, 0, 1)
+
+
+def _moving(turn, shift=(0, 0)):
+    """Images turned clockwise by degrees and shifted by shares of their sides; the border is mirrored."""
+    c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+    back = np.array([[c, s], [-s, c]])  # (x, y) of the new image to that of the old
+
+    def apply(images):
+        sides = np.array(images.shape[2:0:-1])
+        start = (sides - 1) / 2 - back @ ((sides - 1) / 2 + np.array(shift[::-1]) * sides)
+        transform = np.concatenate([np.column_stack([back, start]).ravel(), [0, 0]]).astype("float32")
+        return ops.convert_to_numpy(ops.image.affine_transform(images, transform, fill_mode="reflect"))
+
+    return apply

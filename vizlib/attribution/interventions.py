@@ -1,0 +1,164 @@
+"""Shortcuts: what, beside its object, carries a class on its own when it is put into images of other classes."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+
+from vizlib.attribution.components import cells, exchanges, moves
+from vizlib.networks.network import SCORES, Network
+
+FEWEST = 8  # images of a class
+USUAL = 90  # percentile of what a cell of the other classes' images does: that much any object may do there
+UNIT = 0.1  # a share of the margin that is not worth telling from none
+LEVEL = 2.0  # how many times as much as expected, and UNIT, a shortcut does for sure; chosen on networks of docs/shortcuts.md
+DRAWS = 1000  # of the bootstrap
+
+
+class Experiment(NamedTuple):
+    """What a class is tried on: its number k; its n images and their margins; n images of others, n donors for them.
+
+    pairs: (n, 2), the classes of the others and of the donors. gap: how far the mean margins of its own images and of
+    the others are apart.
+    """
+
+    k: int
+    own: np.ndarray
+    margins: np.ndarray
+    others: np.ndarray
+    donors: np.ndarray
+    pairs: np.ndarray
+    gap: float
+
+
+class Outcome(NamedTuple):
+    """What a component does to the margin, in shares of the gap: put in, (n,), and taken out, (n,); and how many of the
+    others are taken for the class with it."""
+
+    put_in: np.ndarray
+    taken_out: np.ndarray
+    turned: float
+
+    def effect(self, rows=slice(None)):
+        """The lesser of both means; rows: indices (..., n) into the images."""
+        return np.minimum(self.put_in[rows].mean(-1), self.taken_out[rows].mean(-1))
+
+
+def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFrame:
+    """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
+
+    Candidates are places (cells, bands, the frame), brightness, tint and contrast, octaves of waves and their
+    directions, blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
+    at its place do. Each is a factorial experiment. Images of other classes take it from images of the class or, as a
+    control, from each other: how much higher is the margin (log odds of the class) for it? Images of the class take it
+    from each other or from others. What the component does is told in shares of the gap between the mean margins of the
+    class's images and of others: 0 is nothing, 1 makes the one the other. Of waves amplitudes are exchanged, as objects
+    lie in the phases (Oppenheim and Lim 1981).
+
+    images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, as the
+    network was trained on; the more the classes, the better is known what an object does.
+
+    Columns: "class", "kind", "name"; "put_in", "taken_out": mean effects in shares of the gap; "effect": the lesser,
+    "low" and "high" its 95 % interval (bootstrap over images); "expected": what the same does for other classes
+    (median, without the images of the class; for "patch" the 90th percentile, cell by cell), at least 0; "ratio":
+    (effect − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that
+    the network takes for the class with it; "confident": whether the ratio is above 2 at the low end of the interval.
+    `frame.attrs["patches"]`: {class: (n, 4)}, top, left, bottom and right of the patch of each image, in pixels.
+
+    Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
+    does not tell from others.
+    """
+    images = {name: net.as_images(x) for name, x in images.items()}
+    if len(images) < 3 or min(map(len, images.values())) < FEWEST:
+        received = ", ".join(f"{len(x)} of {name}" for name, x in images.items()) or "none"
+        raise ValueError(f"expected at least {FEWEST} images of three classes or more; received {received}.")
+    experiments = {name: _experiment(net, images, name) for name in images}
+    outcomes = {name: _outcomes(net, experiment) for name, experiment in experiments.items()}
+    maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
+    rows, patches = [], {}
+    for name in images:
+        others = [other for other in images if other != name]
+        usual = np.percentile(np.concatenate([maps[other] for other in others]), USUAL, axis=0)
+        patch, expected, patches[name] = _patch(net, experiments[name], maps[name], usual)
+        k = experiments[name].k
+        for key, outcome in outcomes[name].items():
+            apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
+            rows.append(_row(name, key, outcome, np.median(apart)))
+        rows.append(_row(name, ("patch", "what is anywhere"), patch, expected))
+    frame = pd.DataFrame(rows).sort_values("ratio", ascending=False, ignore_index=True)
+    frame.attrs["patches"] = patches
+    return frame
+
+
+def _experiment(net, images, name):
+    k, own = net.class_index(name), images[name]
+    others, n = [other for other in images if other != name], len(own)
+    i, m = np.arange(n), len(others)
+    base, donor = i % m, (i + 1 + i // m) % m  # every pair of classes, as far as there are images
+
+    def picked(which, shift):
+        return np.stack([images[others[j]][(a + shift) % len(images[others[j]])] for a, j in enumerate(which)])
+
+    margins, bases = _margins(net, own, k), picked(base, 0)
+    gap = margins.mean() - _margins(net, bases, k).mean()
+    if gap <= 0:
+        raise ValueError(f"expected a network that tells {name!r} from the other classes; received one that does not.")
+    numbers = np.array([net.class_index(other) for other in others])
+    return Experiment(k, own, margins, bases, picked(donor, n // 2), numbers[np.stack([base, donor], 1)], gap)
+
+
+def _margins(net, images, k):
+    """The log odds of a class, (n,)."""
+    scores = np.concatenate([found[SCORES] for _, found in net.batches(images, [SCORES])])
+    return scores[:, k] if net.is_sigmoid else scores[:, k] - logsumexp(np.delete(scores, k, 1), axis=1)
+
+
+def _outcomes(net, experiment):
+    """{(kind, name): `Outcome`} of all components and moves."""
+    own, others, donors = experiment.own, experiment.others, experiment.donors
+    found = {}
+    for kind, name, apply in exchanges(own.shape[1:3]):
+        others_, own_ = (apply(others, own), apply(others, donors)), (apply(own, np.roll(own, 1, 0)), apply(own, donors))
+        found[kind, name] = _outcome(net, experiment, *others_, *own_)
+    for kind, name, there, back in moves():
+        found[kind, name] = _outcome(net, experiment, there(others), back(others), own, back(own))
+    return found
+
+
+def _outcome(net, experiment, *pictures):
+    """The `Outcome` of others with and without a component, and own images with and without it, (n, h, w, 3) each."""
+    margins = _margins(net, np.concatenate(pictures), experiment.k).reshape(4, -1)
+    put_in, taken_out = (margins[::2] - margins[1::2]) / experiment.gap
+    return Outcome(put_in, taken_out, float(np.mean(margins[0] > 0)))
+
+
+def _map(shape, outcomes):
+    """What each cell does, of each image of a class: (n, cells)."""
+    return np.stack([(outcomes["place", name].put_in + outcomes["place", name].taken_out) / 2
+                     for name in cells(shape)], axis=1)
+
+
+def _patch(net, experiment, done, usual):
+    """The `Outcome` of the cells that do most beyond the usual, on other pairs of images than they were found on; what
+    is usual for them; their boxes (n, 4)."""
+    own, (others, donors) = experiment.own, (np.roll(x, len(x) // 3, 0) for x in (experiment.others, experiment.donors))
+    best, masks = (done - usual).argmax(1), np.stack([*cells(own.shape[1:3]).values()])
+    mask = masks[best][..., None]
+    pictures = np.where(mask, own, others), np.where(mask, donors, others), own, np.where(mask, donors, own)
+    rows, columns = (masks.any(axis)[best] for axis in (2, 1))
+    boxes = np.stack([x for side in (lambda x: x.argmax(1), lambda x: x.shape[1] - x[:, ::-1].argmax(1))
+                      for x in (side(rows), side(columns))], axis=1)
+    return _outcome(net, experiment, *pictures), usual[best].mean(), boxes
+
+
+def _row(name, key, outcome, expected):
+    n, expected = len(outcome.put_in), max(expected, 0.0)
+    draws = outcome.effect(np.random.default_rng(0).integers(n, size=(DRAWS, n)))
+    (low, high), effect = np.percentile(draws, (2.5, 97.5)), outcome.effect()
+    ratio, sure = ((x - expected) / (expected + UNIT) for x in (effect, low))
+    return dict(zip(("class", "kind", "name"), (name, *key), strict=True)) | {
+        "put_in": outcome.put_in.mean(), "taken_out": outcome.taken_out.mean(), "effect": effect, "low": low,
+        "high": high, "expected": expected, "ratio": ratio, "turned": outcome.turned, "confident": sure > LEVEL}
