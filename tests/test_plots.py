@@ -227,3 +227,9 @@ def test_confusions_are_told_in_percent():
     (axis,) = figure.axes
     assert {text.get_text(): text.get_position() for text in axis.texts} == {"75": (0, 0), "25": (1, 0), "100": (1, 1)}
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
+
+
+def test_parts_are_framed():
+    figure = plots.framed(pictures(2), np.array([[0, 1, 2, 4], [1, 0, 4, 2]]))
+    frames = [(*frame.get_xy(), frame.get_width(), frame.get_height()) for frame in figure.axes[0].patches]
+    assert frames == [(0.5, -0.5, 3, 2), (5.5, 0.5, 2, 3)]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import vizlib as viz
-from vizlib.reporting import page, sections
+from vizlib.reporting import page, sections, writing
 
 CLASSES = ["face", "cat"]
 VOID = {"meta", "img", "br"}
@@ -101,6 +101,44 @@ def test_a_report_that_was_stopped_goes_on(mini, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"statistics", "face.html", "face.json"}
     viz.report(mini, "partworld", tmp_path, CLASSES, n=12, progress=False)
     assert drawn == ["face", "cat", "cat"] and (tmp_path / "index.html").is_file()
+
+
+def test_a_shortcut_is_told_and_its_place_framed():
+    columns = ["class", "kind", "name", "effect", "low", "high", "expected", "ratio", "turned", "confident"]
+    rows = [
+        ("cat", "patch", "what is anywhere", 0.9, 0.8, 1.0, 0.1, 4.0, 0.75, True),
+        ("cat", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False),
+        ("face", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False),
+    ]
+    found = pd.DataFrame(rows, columns=columns)
+    found.attrs["patches"] = dict.fromkeys(("cat", "face"), np.array([[0, 0, 4, 4]] * 4))
+    told = Page(sections.beside_the_object("cat", np.zeros((4, 8, 8, 3)), found))
+    assert "patch, what is anywhere. With it the network takes 75 % of the images of other classes for cat." in told.text
+    assert len(told.pictures) == 1 and "yes" in told.text and "0.90" in told.text
+    told = Page(sections.beside_the_object("face", np.zeros((4, 8, 8, 3)), found))
+    assert "Nothing was found" in told.text and not told.pictures and "yes" not in told.text
+
+
+@pytest.mark.parametrize(("classes", "images", "tried"), [(2, 8, False), (3, 7, False), (3, 8, True), (3, 20, True)])
+def test_shortcuts_are_looked_for_where_there_are_enough_images(monkeypatch, classes, images, tried):
+    asked = []
+    monkeypatch.setattr(writing, "shortcuts", lambda net, images: asked.append([*map(len, images.values())]))
+    answer = sections.Answers(np.zeros((images, 4, 4, 3)), None, None, None)
+    writing._shortcuts(None, dict.fromkeys(range(classes), answer))
+    assert asked == [[min(images, writing.TRIED)] * classes] * tried
+
+
+def test_the_class_that_is_confused_most(mini):
+    """Of equal mistakes the probabilities decide."""
+    k = [mini.class_index(name) for name in ("face", "cat", "car")]
+
+    def answer(seen, probable):
+        return sections.Answers(None, np.array(seen), np.eye(12)[probable][None] * 0.5, None)
+
+    found = {"face": answer([k[0], k[0]], k[2]), "cat": answer([k[1]], k[1]), "car": answer([k[2]], k[2])}
+    assert writing.nearest(mini, "face", found) == "car"
+    found["cat"] = answer([k[0]], k[1])
+    assert writing.nearest(mini, "face", found) == "cat"
 
 
 @pytest.mark.parametrize(

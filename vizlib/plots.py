@@ -255,10 +255,14 @@ def strongest(
         crop[:] = image[rows][:, left + np.arange(width) * (right - left) // width]
     heads = [f"{name}\n{value:.3g}" for name, value in zip(found.classes, found.values, strict=True)]
     figure = image_grid({"images": found.images, "what counts": crops}, heads, title or f"{layer}, channel {channel}")
-    for i, (top, left, bottom, right) in enumerate(found.boxes):
-        corner, sides = (left - 0.5 + i * (width + GAP), top - 0.5), (right - left, bottom - top)
-        frame = Rectangle(corner, *sides, fill=False, edgecolor=COLOURS[5], linewidth=1.5)
-        figure.axes[0].add_patch(frame)
+    _frame(figure.axes[0], found.boxes, width)
+    return figure
+
+
+def framed(images: np.ndarray, boxes: np.ndarray, title: str | None = None) -> Figure:
+    """Images, as `as_images` takes them, with a part of each framed: boxes int (n, 4), top, left, bottom and right."""
+    figure = image_grid({"": images}, title=title)
+    _frame(figure.axes[0], boxes, images.shape[2])
     return figure
 
 
@@ -314,6 +318,13 @@ def _figure(rows, columns, size, title, **ratios):
     figure.suptitle(title, fontsize=11)
     plt.close(figure)  # pyplot would show it once more at the end of a notebook's cell
     return figure, axes
+
+
+def _frame(axis, boxes, width):
+    """Frames of parts of images of this width that lie side by side, as `mosaic` puts them."""
+    for i, (top, left, bottom, right) in enumerate(boxes):
+        corner, sides = (left - 0.5 + i * (width + GAP), top - 0.5), (right - left, bottom - top)
+        axis.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=COLOURS[5], linewidth=1.5))
 
 
 def _picture(axis, pixels, label):

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -72,7 +73,7 @@ def gallery(items: Iterable[tuple[str, str, str]]) -> str:
 
 
 def table(frame: pd.DataFrame, links: Mapping[str, str] = {}) -> str:
-    """A table; numbers with two places. links: {name of a row: address}."""
+    """A table; numbers with two places, "yes" and "no". links: {name of a row: address}."""
     rows = []
     for name, row in frame.iterrows():
         name = str(name)
@@ -83,6 +84,8 @@ def table(frame: pd.DataFrame, links: Mapping[str, str] = {}) -> str:
 
 
 def _cell(value):
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return "" if value != value else f"{value:.2f}"
     return escaped(str(value))

@@ -8,6 +8,7 @@ from keras import ops
 
 from vizlib import plots
 from vizlib.attribution import grad_cam, lrp, smooth_grad, telling_channels
+from vizlib.attribution.interventions import FEWEST
 from vizlib.networks import Network
 from vizlib.networks.network import SCORES
 from vizlib.realism import nearest_images
@@ -15,7 +16,8 @@ from vizlib.reporting.page import figure, section, table, text
 from vizlib.store import IMAGE, StatsStore
 from vizlib.synthesis import reconstruct, simonyan
 
-SHOWN, CHANNELS, SHARED = 4, 3, 5  # images of each kind, channels of a class, channels of two classes
+# Images of each kind, channels of a class, channels of two classes, shortcuts of a class.
+SHOWN, CHANNELS, SHARED, CANDIDATES = 4, 3, 5, 5
 STEPS = 100
 
 
@@ -121,6 +123,37 @@ def confusion(store: StatsStore, class_name: str, other: str, layer: str, found:
         table(shared),
         figure(plots.overlay(np.concatenate(images), {"shared": maps}, heads), words, f"{words}."),
     )
+
+
+def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame | None) -> str:
+    """What speaks for the class that should not matter, see `vizlib.shortcuts`, and where in images that is.
+
+    images: those that were tried. found: what `shortcuts` says of all classes, or None where there are too few.
+    """
+    title = "What should not matter"
+    if found is None:
+        return section(title, text(f"That takes {FEWEST} images of three classes that were not collected."))
+    own = found[found["class"] == class_name].head(CANDIDATES)
+    sure = own[own.confident]
+    if len(sure):
+        kind, name, turned = sure.iloc[0][["kind", "name", "turned"]]
+        told = (
+            f"Something that should not matter carries this class: {kind}, {name}. With it the network takes "
+            f"{100 * turned:.0f} % of the images of other classes for {class_name}."
+        )
+    else:
+        told = "Nothing was found, with confidence, that carries this class without its object."
+    why = (
+        "Candidates are put into images of other classes and taken out of those of this one. Effect: the share of what "
+        "tells the class from the others that goes with it; expected: the same in other classes; ratio: how often the "
+        "effect exceeds that."
+    )
+    shown = own.set_index("name")[["kind", "effect", "low", "high", "expected", "ratio", "turned", "confident"]]
+    parts, boxes = [text(told), text(why), table(shown)], found.attrs["patches"][class_name]
+    if "patch" in set(sure.kind):
+        words = f"What in images of {class_name} carries the class on its own"
+        parts.append(figure(plots.framed(images[:SHOWN], boxes[:SHOWN]), words, f"{words}."))
+    return section(title, *parts)
 
 
 def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[str, np.ndarray]:

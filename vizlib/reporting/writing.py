@@ -13,7 +13,9 @@ import pandas as pd
 from vizlib import __version__, plots
 from vizlib._files import quoted, written
 from vizlib._progress import progress_bar
+from vizlib.attribution import shortcuts
 from vizlib.attribution.class_activation import last_map
+from vizlib.attribution.interventions import FEWEST
 from vizlib.images import class_names, load_images
 from vizlib.networks import Network
 from vizlib.networks.network import SCORES
@@ -22,6 +24,7 @@ from vizlib.reporting.page import figure, gallery, page, section, table, text
 from vizlib.store import StatsStore, collect
 
 FRESH = 6  # of so many images one is kept from the statistics, to be asked about
+TRIED = 16  # images of each class that shortcuts are looked for in, which has the network see each 400 times
 STATISTICS, RECORD, INDEX = "statistics", "{}.json", "index.html"
 
 
@@ -65,10 +68,11 @@ def report(
         collect(store, images[:-fresh], name, layers, progress=False)
         found[name] = sections.answers(net, images[-fresh:], name)
     key = _key(store, found, judge)
-    records = {}
-    for name in progress_bar(names, "report: pages", unit="class", disable=not progress):
-        path = folder / RECORD.format(quoted(name))
-        records[name] = _read(path, key) or _write_class(folder, store, layer, found, name, judge, key)
+    records = {name: _read(folder / RECORD.format(quoted(name)), key) for name in names}
+    missing = [name for name in names if records[name] is None]
+    tried = _shortcuts(net, found) if missing else None
+    for name in progress_bar(missing, "report: pages", unit="class", disable=not progress):
+        records[name] = _write_class(folder, store, layer, found, name, judge, tried, key)
     with written(folder / INDEX) as part:
         part.write_text(_index(net, names, found, records), "utf-8")
     return folder / INDEX
@@ -112,13 +116,21 @@ def _read(path, key):
     return record["tells"] if isinstance(record, dict) and record.get("key") == key else None
 
 
-def _write_class(folder, store, layer, found, name, judge, key):
+def _shortcuts(net, found):
+    """What `shortcuts` says of all classes; None where there are too few of them, or of their images."""
+    images = {name: answer.images[:TRIED] for name, answer in found.items()}
+    enough = len(images) > 2 and min(map(len, images.values())) >= FEWEST
+    return shortcuts(net, images) if enough else None
+
+
+def _write_class(folder, store, layer, found, name, judge, tried, key):
     """Write the page of a class, and then what the index tells of it."""
     net = store.network
     new, pictures = sections.samples(store, name, judge)
     parts = [
         sections.recognition(net, name, found[name]),
         sections.attention(net, name, found[name]),
+        sections.beside_the_object(name, found[name].images[:TRIED], tried),
         sections.channels(store, name, layer),
         new,
         sections.confusion(store, name, nearest(net, name, found), layer, found),
@@ -126,7 +138,8 @@ def _write_class(folder, store, layer, found, name, judge, key):
     address = f"{quoted(name)}.html"
     with written(folder / address) as part:
         part.write_text(page(name, parts, {"all classes": INDEX}), "utf-8")
-    tells = {"page": address, "new": b64encode(plots.png(pictures)).decode()}
+    sure = [] if tried is None else tried[(tried["class"] == name) & tried.confident]["kind"].tolist()
+    tells = {"page": address, "new": b64encode(plots.png(pictures)).decode(), "shortcut": next(iter(sure), "")}
     with written(folder / RECORD.format(quoted(name))) as part:
         part.write_text(json.dumps({"key": key, "tells": tells}), "utf-8")
     return tells
@@ -155,6 +168,7 @@ def _index(net, names, found, records):
             "recognised, %": f"{100 * right.mean():.0f}",
             "probability": float(answer.probability.mean()),
             "mostly confused with": others.index[0] if len(others) else "",
+            "shortcut": records[name]["shortcut"],
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
     links = {name: record["page"] for name, record in records.items()}
