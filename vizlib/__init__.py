@@ -13,7 +13,7 @@ __version__ = "0.2.0"
 _ROOMS = {
     "attribution": [
         "grad_cam", "input_x_gradient", "integrated_gradients", "layer_cam", "lrp", "occlusion", "saliency",
-        "smooth_grad",
+        "shortcuts", "smooth_grad",
     ],
     "explorer": ["check_parameters", "explore"],
     "images": ["load_images"],

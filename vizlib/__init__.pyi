@@ -12,6 +12,7 @@ from vizlib.attribution import layer_cam as layer_cam
 from vizlib.attribution import lrp as lrp
 from vizlib.attribution import occlusion as occlusion
 from vizlib.attribution import saliency as saliency
+from vizlib.attribution import shortcuts as shortcuts
 from vizlib.attribution import smooth_grad as smooth_grad
 from vizlib.explorer import check_parameters as check_parameters
 from vizlib.explorer import explore as explore

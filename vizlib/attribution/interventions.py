@@ -14,7 +14,7 @@ from vizlib.networks.network import SCORES, Network
 FEWEST = 8  # images of a class
 USUAL = 90  # percentile of what a cell of the other classes' images does: that much any object may do there
 UNIT = 0.1  # a share of the margin that is not worth telling from none
-LEVEL = 2.0  # how many times as much as expected, and UNIT, a shortcut does for sure; chosen on networks of docs/shortcuts.md
+LEVEL = 2.0  # how many times as much as expected, and UNIT, a shortcut does for sure; see docs/shortcuts.md
 DRAWS = 1000  # of the bootstrap
 
 
@@ -52,21 +52,21 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFra
 
     Candidates are places (cells, bands, the frame), brightness, tint and contrast, octaves of waves and their
     directions, blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
-    at its place do. Each is a factorial experiment. Images of other classes take it from images of the class or, as a
-    control, from each other: how much higher is the margin (log odds of the class) for it? Images of the class take it
-    from each other or from others. What the component does is told in shares of the gap between the mean margins of the
-    class's images and of others: 0 is nothing, 1 makes the one the other. Of waves amplitudes are exchanged, as objects
-    lie in the phases (Oppenheim and Lim 1981).
+    at its place do, in the half of the images where that is most. Each is a factorial experiment. Images of other
+    classes take it from images of the class or, as a control, from each other: how much higher is the margin (log odds
+    of the class) for it? Images of the class take it from each other or from others. What it does is told in shares of
+    the gap between the mean margins of the class's images and of others: 0 is nothing, 1 makes the one the other. Of
+    waves amplitudes are exchanged, as objects lie in the phases (Oppenheim and Lim 1981).
 
-    images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, as the
-    network was trained on; the more the classes, the better is known what an object does.
+    images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, such
+    as the network was trained on. The more classes, the better is known what an object does.
 
     Columns: "class", "kind", "name"; "put_in", "taken_out": mean effects in shares of the gap; "effect": the lesser,
     "low" and "high" its 95 % interval (bootstrap over images); "expected": what the same does for other classes
     (median, without the images of the class; for "patch" the 90th percentile, cell by cell), at least 0; "ratio":
     (effect − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that
-    the network takes for the class with it; "confident": whether the ratio is above 2 at the low end of the interval.
-    `frame.attrs["patches"]`: {class: (n, 4)}, top, left, bottom and right of the patch of each image, in pixels.
+    the network takes for the class with it; "confident": whether the ratio is above 2 at the low end of the interval;
+    "where": of a patch, a list of (image, top, left, bottom, right), in pixels.
 
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
     does not tell from others.
@@ -78,19 +78,17 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFra
     experiments = {name: _experiment(net, images, name) for name in images}
     outcomes = {name: _outcomes(net, experiment) for name, experiment in experiments.items()}
     maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
-    rows, patches = [], {}
+    rows = []
     for name in images:
         others = [other for other in images if other != name]
         usual = np.percentile(np.concatenate([maps[other] for other in others]), USUAL, axis=0)
-        patch, expected, patches[name] = _patch(net, experiments[name], maps[name], usual)
+        patch, expected, where = _patch(net, experiments[name], maps[name], usual)
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
             rows.append(_row(name, key, outcome, np.median(apart)))
-        rows.append(_row(name, ("patch", "what is anywhere"), patch, expected))
-    frame = pd.DataFrame(rows).sort_values("ratio", ascending=False, ignore_index=True)
-    frame.attrs["patches"] = patches
-    return frame
+        rows.append(_row(name, ("patch", "anywhere"), patch, expected, where))
+    return pd.DataFrame(rows).sort_values("ratio", ascending=False, ignore_index=True)
 
 
 def _experiment(net, images, name):
@@ -119,10 +117,10 @@ def _margins(net, images, k):
 def _outcomes(net, experiment):
     """{(kind, name): `Outcome`} of all components and moves."""
     own, others, donors = experiment.own, experiment.others, experiment.donors
-    found = {}
+    own_donors, found = np.roll(own, 1, 0), {}
     for kind, name, apply in exchanges(own.shape[1:3]):
-        others_, own_ = (apply(others, own), apply(others, donors)), (apply(own, np.roll(own, 1, 0)), apply(own, donors))
-        found[kind, name] = _outcome(net, experiment, *others_, *own_)
+        pairs = (others, own), (others, donors), (own, own_donors), (own, donors)
+        found[kind, name] = _outcome(net, experiment, *(apply(*pair) for pair in pairs))
     for kind, name, there, back in moves():
         found[kind, name] = _outcome(net, experiment, there(others), back(others), own, back(own))
     return found
@@ -142,23 +140,29 @@ def _map(shape, outcomes):
 
 
 def _patch(net, experiment, done, usual):
-    """The `Outcome` of the cells that do most beyond the usual, on other pairs of images than they were found on; what
-    is usual for them; their boxes (n, 4)."""
-    own, (others, donors) = experiment.own, (np.roll(x, len(x) // 3, 0) for x in (experiment.others, experiment.donors))
-    best, masks = (done - usual).argmax(1), np.stack([*cells(own.shape[1:3]).values()])
-    mask = masks[best][..., None]
+    """Of the half of the images where a cell does most beyond the usual: the `Outcome` of these cells, on other pairs
+    of images than they were found on; what is usual for them; and where they are, (image, top, left, bottom, right)."""
+    beyond, masks = done - usual, np.stack([*cells(experiment.own.shape[1:3]).values()])
+    half = np.sort(beyond.max(1).argsort()[len(beyond) // 2 :])
+    best = beyond.argmax(1)[half]
+    mask, own = masks[best][..., None], experiment.own[half]
+    others, donors = (np.roll(x, len(x) // 3, 0)[half] for x in (experiment.others, experiment.donors))
     pictures = np.where(mask, own, others), np.where(mask, donors, others), own, np.where(mask, donors, own)
-    rows, columns = (masks.any(axis)[best] for axis in (2, 1))
-    boxes = np.stack([x for side in (lambda x: x.argmax(1), lambda x: x.shape[1] - x[:, ::-1].argmax(1))
-                      for x in (side(rows), side(columns))], axis=1)
-    return _outcome(net, experiment, *pictures), usual[best].mean(), boxes
+    where = [(int(i), *_box(cell)) for i, cell in zip(half, masks[best], strict=True)]
+    return _outcome(net, experiment, *pictures), usual[best].mean(), where
 
 
-def _row(name, key, outcome, expected):
+def _box(mask):
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _row(name, key, outcome, expected, where=()):
     n, expected = len(outcome.put_in), max(expected, 0.0)
     draws = outcome.effect(np.random.default_rng(0).integers(n, size=(DRAWS, n)))
     (low, high), effect = np.percentile(draws, (2.5, 97.5)), outcome.effect()
     ratio, sure = ((x - expected) / (expected + UNIT) for x in (effect, low))
     return dict(zip(("class", "kind", "name"), (name, *key), strict=True)) | {
         "put_in": outcome.put_in.mean(), "taken_out": outcome.taken_out.mean(), "effect": effect, "low": low,
-        "high": high, "expected": expected, "ratio": ratio, "turned": outcome.turned, "confident": sure > LEVEL}
+        "high": high, "expected": expected, "ratio": ratio, "turned": outcome.turned, "confident": sure > LEVEL,
+        "where": where}
