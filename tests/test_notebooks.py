@@ -31,8 +31,11 @@ FIGURES = {
     "09_explorer": 1,
     "10_own_network": 2,
     "11_vgg16": 2,
+    "12_shortcut": 4,
 }
-PARTWORLD, VGG16 = NOTEBOOKS[:-1], NOTEBOOKS[-1]
+VGG16 = next(path for path in NOTEBOOKS if path.stem == "11_vgg16")
+PARTWORLD = [path for path in NOTEBOOKS if path != VGG16]
+TRAINED = "10_own_network", "12_shortcut"  # which train a network
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -86,7 +89,7 @@ def test_parameters_are_plain_values_in_the_first_code_cell(path):
     values = {line.targets[0].id: ast.literal_eval(line.value) for line in ast.parse(first.source).body}
     usual = ("vgg16", "imagenette") if path == VGG16 else ("mini", "partworld")
     assert (values["network"], values["source"]) == usual
-    assert {"class_name", "own_layer" if path.stem == "10_own_network" else "layer"} <= set(values)
+    assert {"class_name", "own_layer" if path.stem in TRAINED else "layer"} <= set(values)
 
 
 @every_notebook

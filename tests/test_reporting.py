@@ -112,10 +112,11 @@ def test_a_shortcut_is_told_and_its_place_framed():
     ]
     found = pd.DataFrame(rows, columns=columns)
     found.attrs["patches"] = dict.fromkeys(("cat", "face"), np.array([[0, 0, 4, 4]] * 4))
-    told = Page(sections.beside_the_object("cat", np.zeros((4, 8, 8, 3)), found))
-    assert "patch, what is anywhere. With it the network takes 75 % of the images of other classes for cat." in told.text
+    blank = np.zeros((4, 8, 8, 3))
+    told = Page(sections.beside_the_object("cat", blank, found))
+    assert "With it the network takes 75 % of the images of other classes for cat." in told.text
     assert len(told.pictures) == 1 and "yes" in told.text and "0.90" in told.text
-    told = Page(sections.beside_the_object("face", np.zeros((4, 8, 8, 3)), found))
+    told = Page(sections.beside_the_object("face", blank, found))
     assert "Nothing was found" in told.text and not told.pictures and "yes" not in told.text
 
 
