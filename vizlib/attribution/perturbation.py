@@ -36,12 +36,13 @@ def occlusion(
     places = [(top, left) for top in _starts(height, patch, stride) for left in _starts(width, patch, stride)]
 
     def falls(batch, _, tick):
-        whole, total, times = answer(batch), np.zeros(batch.shape[:3], "float32"), np.zeros((height, width), "float32")
+        whole, covered = answer(batch), batch.copy()
+        total, times = np.zeros(batch.shape[:3], "float32"), np.zeros((height, width), "float32")
         for top, left in places:
             square = slice(top, top + patch), slice(left, left + patch)
-            covered = batch.copy()
             covered[:, *square] = colour
             total[:, *square] += (whole - answer(covered))[:, None, None]
+            covered[:, *square] = batch[:, *square]
             times[square] += 1
             tick()
         return total / times
