@@ -65,8 +65,8 @@ def figure(drawn: Figure, words: str, caption: str = "") -> str:
 def gallery(items: Iterable[tuple[str, str, str]]) -> str:
     """Small pictures side by side: (caption, address, PNG in base64) of each."""
     shown = (
-        f'<figure><a href="{escaped(address)}"><img src="data:image/png;base64,{escaped(data)}" alt="{escaped(caption)}"></a>'
-        f"<figcaption>{escaped(caption)}</figcaption></figure>"
+        f'<figure><a href="{escaped(address)}"><img src="data:image/png;base64,{escaped(data)}" '
+        f'alt="{escaped(caption)}"></a><figcaption>{escaped(caption)}</figcaption></figure>'
         for caption, address, data in items
     )
     return f'<div class="gallery">{"".join(shown)}</div>'
