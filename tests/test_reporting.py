@@ -10,13 +10,13 @@ import pytest
 import vizlib as viz
 from vizlib.reporting import page, sections, writing
 
-CLASSES = ["face", "cat"]
+CLASSES = ["face", "cat", "car"]
 VOID = {"meta", "img", "br"}
 
 
 @pytest.fixture(scope="module")
 def made(mini, tmp_path_factory):
-    """A report of two classes, in a few steps, and the folder it is in."""
+    """A report of three classes, in a few steps, and the folder it is in."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sections, "STEPS", 2)
@@ -51,7 +51,13 @@ def test_pages_stand_alone(made):
         found = Page(path.read_text("utf-8"))
         assert all((folder / link).is_file() for link in found.links)
         assert found.pictures and all(src.startswith("data:image/png;base64,") and alt for src, alt in found.pictures)
-    assert set(Page(index.read_text("utf-8")).links) == {"face.html", "cat.html"}
+    assert set(Page(index.read_text("utf-8")).links) == {"face.html", "cat.html", "car.html"}
+
+
+def test_what_two_classes_share_is_told_where_there_are_others(made):
+    folder, _ = made
+    text = Page((folder / "face.html").read_text("utf-8")).text
+    assert re.search(r"What it shares with (cat|car)", text) and "takes 8 images of three classes" in text
 
 
 def test_recognition_is_that_of_images_that_were_not_collected(made, mini):
@@ -77,10 +83,10 @@ def test_what_is_missed_is_told(mini):
 
 def test_what_is_there_is_left_and_what_has_changed_is_not(made, mini, monkeypatch):
     folder, index = made
-    before = {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*")}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*.*")}
     monkeypatch.setattr(sections, "samples", None)  # nothing is drawn
     assert viz.report(mini, "partworld", folder, CLASSES, n=24, progress=False) == index
-    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*")} and len(before) == 4
+    assert before == {path: path.stat().st_mtime_ns for path in folder.glob("[fc]a*.*")} and len(before) == 6
     (folder / "cat.json").write_text("{}")
     with pytest.raises(TypeError):  # now there is something to draw
         viz.report(mini, "partworld", folder, CLASSES, n=24, progress=False)
@@ -100,7 +106,7 @@ def test_a_report_that_was_stopped_goes_on(mini, tmp_path, monkeypatch):
         viz.report(mini, "partworld", tmp_path, CLASSES, n=12, progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"statistics", "face.html", "face.json"}
     viz.report(mini, "partworld", tmp_path, CLASSES, n=12, progress=False)
-    assert drawn == ["face", "cat", "cat"] and (tmp_path / "index.html").is_file()
+    assert drawn == ["face", "cat", "cat", "car"] and (tmp_path / "index.html").is_file()
 
 
 def test_a_shortcut_is_told_and_its_place_framed():

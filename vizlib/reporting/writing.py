@@ -133,8 +133,9 @@ def _write_class(folder, store, layer, found, name, judge, tried, key):
         sections.beside_the_object(name, found[name].images[:TRIED], tried),
         sections.channels(store, name, layer),
         new,
-        sections.confusion(store, name, nearest(net, name, found), layer, found),
     ]
+    if len(found) > 2:  # of two classes, what one has more of the other has less of
+        parts.append(sections.confusion(store, name, nearest(net, name, found), layer, found))
     address = f"{quoted(name)}.html"
     with written(folder / address) as part:
         part.write_text(page(name, parts, {"all classes": INDEX}), "utf-8")
