@@ -63,7 +63,7 @@ def gradients(net: Network, layer: str, neuron: Neuron, rule: str = "gradient") 
     return lambda images: ops.convert_to_numpy(gradient(ops.convert_to_tensor(images), weights))
 
 
-def summed_gradient(net, layer, rule):
+def summed_gradient(net: Network, layer: str, rule: str) -> Callable:
     """A compiled function of images and of the weight of each neuron of a layer, to the gradient of their sum."""
     features = net.features((layer,), RULES[rule])
 
