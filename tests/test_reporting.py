@@ -110,14 +110,13 @@ def test_a_report_that_was_stopped_goes_on(mini, tmp_path, monkeypatch):
 
 
 def test_a_shortcut_is_told_and_its_place_framed():
-    columns = ["class", "kind", "name", "effect", "low", "high", "expected", "ratio", "turned", "confident"]
+    columns = ["class", "kind", "name", "effect", "low", "high", "expected", "ratio", "turned", "confident", "where"]
     rows = [
-        ("cat", "patch", "what is anywhere", 0.9, 0.8, 1.0, 0.1, 4.0, 0.75, True),
-        ("cat", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False),
-        ("face", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False),
+        ("cat", "patch", "what is anywhere", 0.9, 0.8, 1.0, 0.1, 4.0, 0.75, True, [(1, 0, 0, 4, 4), (3, 2, 2, 6, 6)]),
+        ("cat", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False, ()),
+        ("face", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False, ()),
     ]
     found = pd.DataFrame(rows, columns=columns)
-    found.attrs["patches"] = dict.fromkeys(("cat", "face"), np.array([[0, 0, 4, 4]] * 4))
     blank = np.zeros((4, 8, 8, 3))
     told = Page(sections.beside_the_object("cat", blank, found))
     assert "With it the network takes 75 % of the images of other classes for cat." in told.text

@@ -149,10 +149,11 @@ def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame |
         "effect exceeds that."
     )
     shown = own.set_index("name")[["kind", "effect", "low", "high", "expected", "ratio", "turned", "confident"]]
-    parts, boxes = [text(told), text(why), table(shown)], found.attrs["patches"][class_name]
-    if "patch" in set(sure.kind):
+    parts = [text(told), text(why), table(shown)]
+    for where in sure[sure.kind == "patch"]["where"]:
+        chosen = np.array(where[:SHOWN])
         words = f"What in images of {class_name} carries the class on its own"
-        parts.append(figure(plots.framed(images[:SHOWN], boxes[:SHOWN]), words, f"{words}."))
+        parts.append(figure(plots.framed(images[chosen[:, 0]], chosen[:, 1:]), words, f"{words}."))
     return section(title, *parts)
 
 
