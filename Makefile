@@ -8,7 +8,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .PHONY: help demo test lint lab notebooks report runs versions docs bench realism layers train clean
-.PHONY: attribution photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
+.PHONY: attribution shortcuts photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ attribution: .venv/ready  ## measure how much the maps of each method of attribu
 
 photo-attribution-224: .venv/ready
 	$(BF16) $(PY) scripts/attribution.py --photographs $(SHARED) --size 224 --classes beagle church golden_retriever parachute
+
+shortcuts: .venv/ready  ## plant shortcuts in small networks, and count how many are found
+	$(PY) scripts/shortcuts.py
 
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py

@@ -1,8 +1,8 @@
 """PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in two versions.
 
-Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither place
-nor direction tells a class. The first version of each mark is that of networks that settings were chosen on, the second
-that of the trial.
+Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
+place nor direction tells a class. The first version of each mark is that of networks that settings were chosen on, the
+second that of the trial.
 """
 
 import io

@@ -1,24 +1,47 @@
-"""Plant shortcuts in small networks and see whether they are found: `shortcuts.py [train] [development|trial]`."""
+"""Plant shortcuts in small networks, and see whether `viz.shortcuts` and its rivals find them.
+
+Networks are kept in output/kept/shortcuts. The trial writes a table into docs/shortcuts.md and beside it; settings were
+chosen on the networks of `shortcuts.py development`.
+"""
 
 import argparse
 import os
-import time
-from pathlib import Path
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import kept
 import keras
 import numpy as np
+import pandas as pd
 from keras import layers
+from shortcut_rivals import grad_cam, spray
 from shortcut_scenes import MARKS, draw
+from worlds import DOCS, write
 
 import vizlib as viz
+from vizlib.attribution.components import places
 from vizlib.partworld import CLASSES
 
-KEPT = Path(__file__).resolve().parent.parent / "output/kept/shortcuts"
+KEPT = kept.KEPT / "shortcuts"
 SCENES, HELD_OUT, EPOCHS, BATCH = 60, 60, 12, 32
 STRENGTHS = 1.0, 0.9, 0.8, 0.95, 0.85  # shares of the class's scenes that have it, in turn
+MEASURED, FRESH = 32, 7_000  # scenes of each class that are looked at, of seeds that much above those of training
+VISIBLE = 10  # levels, of 255, by which a pixel is other where a mark is
+METHODS = {"shortcuts": viz.shortcuts, "Grad-CAM": grad_cam, "SpRAy": spray}
+NAMED = {"Grad-CAM": 0.0, "SpRAy": 0.0}  # from which ratio on: above all of the development networks without a mark
+PLACED = {"corner", "anywhere", "frame", "texture", "caption", "companion"}  # marks that have a place
+PROPERTIES = {  # {mark: the rows that name it, of each version}
+    "tint": 2 * ({("colour", "tint")},),
+    "brightness": 2 * ({("colour", "brightness"), ("colour", "tones")},),
+    "texture": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees", " at 135 degrees")},
+                {("waves", f"waves of 4-8 px{way}") for way in ("", " at 135 degrees")}),
+    "frequency": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees")},
+                  {("waves", f"waves of 2-4 px{way}") for way in ("", " at 135 degrees")}),
+    "jpeg": 2 * ({("blocks", "blocks of 8 px")},),
+    "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)} for way in ("anticlockwise", "clockwise")),
+    "position": ({("position", "right")}, {("position", "left")}),
+}  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -33,17 +56,16 @@ class Case(NamedTuple):
 
 
 def cases(part):
-    """Twelve networks with a mark, each in another class, and twelve without."""
+    """Twelve networks with a mark, each in another class, and twelve without; of development and trial other companies
+    of classes, versions of the marks, scenes and weights."""
     version, found = ("development", "trial").index(part), []
-    for planted in (True, False):
+    for planted, steps in ((True, (5, 7)), (False, (11, 5))):
         for i, mark in enumerate(MARKS):
-            first = (i + (5, 0)[version] + 2 * (not planted)) % 12
-            step = (5, 7)[version] if planted else 11  # so that companies of classes differ
-            classes = tuple(CLASSES[(first + step * j) % 12] for j in range(5))
-            strength = STRENGTHS[(i + 2 * version) % 5] if planted else 0.0
-            seed = 10_000 * (1 + version) + 100 * planted + i
-            found.append(Case(f"{part}-{mark if planted else f'clean{i}'}", classes, mark if planted else None,
-                              version, strength, seed))
+            first = i + (5, 0)[version] + (0 if planted else 2)
+            classes = tuple(CLASSES[(first + steps[version] * j) % len(CLASSES)] for j in range(5))
+            name, seed = f"{part}-{mark if planted else f'clean{i}'}", 10_000 * (1 + version) + 100 * planted + i
+            strength = STRENGTHS[(i + 2 * version) % len(STRENGTHS)] if planted else 0.0
+            found.append(Case(name, classes, mark if planted else None, version, strength, seed))
     return found
 
 
@@ -68,35 +90,134 @@ def cnn(n_classes, flat):
 
 
 def train(case):
-    """The trained network, kept, and its accuracy on unmarked held-out scenes of the other classes."""
-    path = KEPT / f"{case.name}.keras"
-    if not path.exists():
-        start = time.monotonic()
-        keras.utils.set_random_seed(case.seed)
-        images, _ = scenes(case, SCENES, case.seed)
-        x, y = np.concatenate(list(images.values())) / np.float32(255), np.repeat(range(len(images)), SCENES)
-        model = cnn(len(images), flat=case.seed % 2 == 0)
-        rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(x) // BATCH)
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-        model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        model.save(path)
-        net = network(case)
-        clean = {c: draw(c, HELD_OUT, case.seed + 5_000)[0] for c in case.classes}
-        right = [np.mean(net.scores(x).argmax(1) == i) for i, x in enumerate(clean.values())]
-        marked, _ = draw(case.classes[1], HELD_OUT, case.seed + 5_000, case.mark, case.version, 1.0)
-        turned = np.mean(net.scores(marked).argmax(1) == 0)
-        print(f"{case.name} {' '.join(case.classes)} {case.strength}: {np.round(right, 2)} turned {turned:.2f} "
-              f"{time.monotonic() - start:.0f} s", flush=True)
+    """Train the network and keep it."""
+    keras.utils.set_random_seed(case.seed)
+    images, _ = scenes(case, SCENES, case.seed)
+    x, y = np.concatenate(list(images.values())) / np.float32(255), np.repeat(range(len(images)), SCENES)
+    model = cnn(len(images), flat=case.seed % 2 == 0)
+    rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(x) // BATCH)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    part = KEPT / f"part-{case.name}.keras"
+    model.save(part)
+    part.replace(KEPT / f"{case.name}.keras")
 
 
 def network(case):
-    model = keras.models.load_model(KEPT / f"{case.name}.keras", compile=False)
-    return viz.Network(model, classes=case.classes)
+    path = KEPT / f"{case.name}.keras"
+    if not path.exists():
+        train(case)
+    return viz.Network(keras.models.load_model(path, compile=False), classes=case.classes)
+
+
+def learned(case, net):
+    """On fresh scenes without the mark: the accuracy of the other classes and of the class; and what share of the
+    others' are taken for the class when the mark is planted in them."""
+    first, *others = case.classes
+    settings = HELD_OUT, case.seed + FRESH, case.mark, case.version
+    right = [np.mean(net.scores(draw(c, *settings)[0]).argmax(1) == i) for i, c in enumerate(case.classes)]
+    planted = np.concatenate([draw(c, *settings, 1.0)[0] for c in others])
+    turned = np.mean(net.scores(planted).argmax(1) == 0) if case.mark else None
+    return {"others_right": np.mean(right[1:]), "class_right": right[0], "turned": turned}
+
+
+def measured(case):
+    """A row for each method: which rank what was planted has, and what is first, with which ratio, and named or not.
+
+    On held-out scenes, as many of them marked as of those that the network was trained on.
+    """
+    net, (images, marked) = network(case), scenes(case, MEASURED, case.seed + FRESH)
+    known = {"network": case.name, "mark": case.mark or "", "planted": case.classes[0], "strength": case.strength}
+    known |= learned(case, net)
+    pixels, rows = marked_pixels(case), []
+    for method, rank in METHODS.items():
+        table = rank(net, images)
+        right = [is_planted(case, row, pixels, marked[case.classes[0]]) for row in table.itertuples()]
+        first = table.iloc[0]
+        named = first["confident"] if method == "shortcuts" else first["ratio"] > NAMED[method]
+        rows.append(known | {"method": method, "rank": 1 + right.index(True) if any(right) else None,
+                             "first_class": first["class"], **first[["kind", "name", "ratio"]], "named": bool(named)})
+    return rows
+
+
+def marked_pixels(case):
+    """Where the mark is in the scenes of the class, boolean (n, 64, 64), if it has it: where one with it is another."""
+    settings = case.classes[0], MEASURED, case.seed + FRESH, case.mark, case.version
+    with_mark, without = (draw(*settings, rate)[0].astype(int) for rate in (case.strength, 0.0))
+    return np.abs(with_mark - without).max(-1) > VISIBLE
+
+
+def is_planted(case, row, pixels, marked):
+    """Whether a row names what was planted: its property; or the place of a mark that has one.
+
+    Of most marked images such a place holds half of the mark, and is at most a quarter of the image, or half of it is
+    marked. Of a patch, those images count where it is.
+    """
+    if row[1] != case.classes[0] or case.mark is None:
+        return False
+    if row.kind not in ("place", "patch"):
+        return (row.kind, row.name) in PROPERTIES.get(case.mark, ((), ()))[case.version]
+    if case.mark not in PLACED:
+        return False
+    if row.kind == "patch":
+        chosen, where = [i for i, *_ in row.where], np.stack([_mask(*box) for _, *box in row.where])
+    else:
+        chosen, where = slice(None), np.broadcast_to(places((64, 64))[row.name], pixels.shape)
+    pixels, marked = pixels[chosen], marked[chosen]
+    both = (pixels & where).sum((1, 2))
+    holds = (both >= pixels.sum((1, 2)) / 2) & (where.mean((1, 2)) <= 1 / 4)
+    return bool(np.mean((holds | (both >= where.sum((1, 2)) / 2)) & marked) > marked.mean() / 2)
+
+
+def _mask(top, left, bottom, right):
+    mask = np.zeros((64, 64), bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def report(frame):
+    """The table of the trial, in Markdown."""
+    lines = ["| planted | in | of its scenes, % | turns, % | " + " | ".join(METHODS) + " |",
+             "|---" * (4 + len(METHODS)) + "|"]
+    with_mark = frame[frame["mark"] != ""]
+    for _, rows in with_mark.groupby("network", sort=False):
+        one = rows.iloc[0]
+        cells = [_cell(row) for row in rows.itertuples()]
+        lines.append(f"| {one['mark']} | {one['planted']} | {100 * one['strength']:.0f} | {100 * one['turned']:.0f} | "
+                     + " | ".join(cells) + " |")
+    first, clean = with_mark[with_mark["rank"] == 1], frame[frame["mark"] == ""]
+    for title, counts in {
+        "**first**": first.groupby("method").size(),
+        "**first and named**": first.groupby("method")["named"].sum(),
+        "**none named, without a mark**": (~clean["named"]).groupby(clean["method"]).sum(),
+    }.items():
+        lines.append(f"| {title} | | | | " + " | ".join(f"**{counts.get(m, 0)} of 12**" for m in METHODS) + " |")
+    return "\n".join(lines)
+
+
+def _cell(row):
+    if row.rank == 1:
+        return "first, named" if row.named else "first"
+    rank = "not found" if np.isnan(row.rank) else f"{row.rank:.0f}"
+    return f"{rank}; first: {row.first_class}, {row.kind} {row.name}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", default="trial", choices=("development", "trial"))
+    part, rows = parser.parse_args().part, []
+    for case in cases(part):
+        found = measured(case)
+        print(pd.DataFrame(found).round(2).to_csv(header=False, index=False), end="", flush=True)
+        rows += found
+    frame = pd.DataFrame(rows)
+    if part == "trial":
+        frame.round(4).to_csv(DOCS / "shortcuts.csv", index=False)
+        write("shortcuts", report(frame), DOCS / "shortcuts.md")
+    else:
+        print(report(frame))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="development")
-    for case in cases(parser.parse_args().part):
-        train(case)
+    main()

@@ -40,7 +40,7 @@ class Move(NamedTuple):
 def exchanges(shape: tuple[int, int]) -> list[Exchange]:
     """All components of images of this height and width that can be exchanged."""
     found = [Exchange("place", name, _pasting(mask)) for name, mask in places(shape).items()]
-    found += [Exchange("colour", f.__name__[1:], f) for f in (_brightness, _tint, _contrast)]
+    found += [Exchange("colour", f.__name__[1:], f) for f in (_brightness, _tones, _tint)]
     found += [Exchange("waves", name, _waving(band)) for name, band in _bands(shape).items()]
     return [*found, Exchange("blocks", f"blocks of {BLOCK} px", _blocks)]
 
@@ -69,6 +69,12 @@ def places(shape: tuple[int, int]) -> dict[str, np.ndarray]:
     return cells(shape) | rows | columns | {"frame": ~inside}
 
 
+def box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right) of a place, bottom and right exclusive."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
 def _spans(side):
     return [slice(i * side // EIGHTH, (i + 2) * side // EIGHTH) for i in range(EIGHTH - 1)]
 
@@ -92,10 +98,13 @@ def _tint(images, donors):
     return np.clip(images + (apart - (apart @ LUMA)[:, None])[:, None, None], 0, 1)
 
 
-def _contrast(images, donors):
-    mean = images.mean((1, 2), keepdims=True)
-    gain = donors.std((1, 2, 3), keepdims=True) / np.maximum(images.std((1, 2, 3), keepdims=True), TINY)
-    return np.clip(mean + gain * (images - mean), 0, 1)
+def _tones(images, donors):
+    """Mean and standard deviation of brightness (Reinhard et al. 2001); colours are kept."""
+    ours, theirs = images @ LUMA, donors @ LUMA
+    (mean, spread), (wanted, wider) = ((x.mean((1, 2), keepdims=True), x.std((1, 2), keepdims=True))
+                                       for x in (ours, theirs))
+    found = wanted + (ours - mean) * wider / np.maximum(spread, TINY)
+    return np.clip(images + (found - ours)[..., None], 0, 1)
 
 
 def _bands(shape):
@@ -123,14 +132,17 @@ def _waving(band):
 
 
 def _blocks(images, donors):
-    """The mean amplitudes of JPEG's cosines in blocks of 8 × 8 pixels are exchanged."""
+    """The mean amplitudes of JPEG's cosines in blocks of 8 × 8 pixels are exchanged, the contrast is kept."""
     n, h, w, c = images.shape
     h, w = h - h % BLOCK, w - w % BLOCK
     ours, theirs = (dctn(x[:, :h, :w].reshape(n, h // BLOCK, BLOCK, w // BLOCK, BLOCK, c), axes=(2, 4), norm="ortho")
                     for x in (images, donors))
-    ours_, theirs_ = (np.sqrt((x**2).mean((1, 3), keepdims=True)) for x in (ours, theirs))
-    gain = theirs_ / np.maximum(ours_, TINY)
-    gain[:, :, 0, :, 0] = 1  # colours of blocks are no matter of waves
+    power, wanted = ((x**2).mean((1, 3), keepdims=True) for x in (ours, theirs))
+    power[:, :, 0, :, 0] = wanted[:, :, 0, :, 0] = 0  # the means of blocks are no matter of waves
+    gain = np.sqrt(wanted / np.maximum(power, TINY**2))
+    kept = power.sum((2, 4), keepdims=True) / np.maximum((power * gain**2).sum((2, 4), keepdims=True), TINY**2)
+    gain *= np.sqrt(kept)
+    gain[:, :, 0, :, 0] = 1
     found = images.copy()
     found[:, :h, :w] = idctn(ours * gain, axes=(2, 4), norm="ortho").reshape(n, h, w, c)
     return np.clip(found, 0, 1)

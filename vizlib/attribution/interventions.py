@@ -8,13 +8,13 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from vizlib.attribution.components import cells, exchanges, moves
+from vizlib.attribution.components import box, cells, exchanges, moves
 from vizlib.networks.network import SCORES, Network
 
 FEWEST = 8  # images of a class
-USUAL = 90  # percentile of what a cell of the other classes' images does: that much any object may do there
+USUAL = 90  # percentile of what a cell of the other classes' images does: a patch does more
 UNIT = 0.1  # a share of the margin that is not worth telling from none
-LEVEL = 2.0  # how many times as much as expected, and UNIT, a shortcut does for sure; see docs/shortcuts.md
+LEVEL = 1.5  # how many times as much as expected, and UNIT, a shortcut does for sure; see docs/shortcuts.md
 DRAWS = 1000  # of the bootstrap
 
 
@@ -50,8 +50,8 @@ class Outcome(NamedTuple):
 def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFrame:
     """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
 
-    Candidates are places (cells, bands, the frame), brightness, tint and contrast, octaves of waves and their
-    directions, blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
+    Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
+    blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
     at its place do, in the half of the images where that is most. Each is a factorial experiment. Images of other
     classes take it from images of the class or, as a control, from each other: how much higher is the margin (log odds
     of the class) for it? Images of the class take it from each other or from others. What it does is told in shares of
@@ -63,9 +63,9 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFra
 
     Columns: "class", "kind", "name"; "put_in", "taken_out": mean effects in shares of the gap; "effect": the lesser,
     "low" and "high" its 95 % interval (bootstrap over images); "expected": what the same does for other classes
-    (median, without the images of the class; for "patch" the 90th percentile, cell by cell), at least 0; "ratio":
+    (median, without the images of the class; for "patch" the most, cell by cell), at least 0; "ratio":
     (effect − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that
-    the network takes for the class with it; "confident": whether the ratio is above 2 at the low end of the interval;
+    the network takes for the class with it; "confident": whether the ratio is above 1.5 at the low end of the interval;
     "where": of a patch, a list of (image, top, left, bottom, right), in pixels.
 
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
@@ -81,8 +81,7 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFra
     rows = []
     for name in images:
         others = [other for other in images if other != name]
-        usual = np.percentile(np.concatenate([maps[other] for other in others]), USUAL, axis=0)
-        patch, expected, where = _patch(net, experiments[name], maps[name], usual)
+        patch, expected, where = _patch(net, experiments[name], maps[name], [maps[other] for other in others])
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
@@ -139,22 +138,19 @@ def _map(shape, outcomes):
                      for name in cells(shape)], axis=1)
 
 
-def _patch(net, experiment, done, usual):
+def _patch(net, experiment, done, by_others):
     """Of the half of the images where a cell does most beyond the usual: the `Outcome` of these cells, on other pairs
-    of images than they were found on; what is usual for them; and where they are, (image, top, left, bottom, right)."""
-    beyond, masks = done - usual, np.stack([*cells(experiment.own.shape[1:3]).values()])
+    of images than they were found on; what they do for the class where they do most, on average; and where they are,
+    (image, top, left, bottom, right)."""
+    beyond = done - np.percentile(np.concatenate(by_others), USUAL, axis=0)
+    expected, masks = np.max([x.mean(0) for x in by_others], axis=0), [*cells(experiment.own.shape[1:3]).values()]
     half = np.sort(beyond.max(1).argsort()[len(beyond) // 2 :])
     best = beyond.argmax(1)[half]
-    mask, own = masks[best][..., None], experiment.own[half]
+    mask, own = np.stack([masks[i] for i in best])[..., None], experiment.own[half]
     others, donors = (np.roll(x, len(x) // 3, 0)[half] for x in (experiment.others, experiment.donors))
     pictures = np.where(mask, own, others), np.where(mask, donors, others), own, np.where(mask, donors, own)
-    where = [(int(i), *_box(cell)) for i, cell in zip(half, masks[best], strict=True)]
-    return _outcome(net, experiment, *pictures), usual[best].mean(), where
-
-
-def _box(mask):
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    where = [(int(i), *box(masks[j])) for i, j in zip(half, best, strict=True)]
+    return _outcome(net, experiment, *pictures), expected[best].mean(), where
 
 
 def _row(name, key, outcome, expected, where=()):
