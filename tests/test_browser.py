@@ -269,6 +269,23 @@ def test_sliders_of_components(panel, capsys):
     assert np.abs(np.asarray(decoded(image.get_attribute("src")), "float32") - mean).mean() > 1
 
 
+def test_a_click_on_a_place_of_an_image(panel):
+    """The cells lie over the image, and the picture below the pointer is what is clicked on."""
+    page = panel.page
+    page.get_by_role("tab", name="channels").click()
+    panel.button("Show").click()
+    image = page.locator("img[alt='house, image 0']")
+    image.wait_for()
+    panel.wait_for("^Done in")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+    page.mouse.click(box["x"] + 0.7 * box["width"], box["y"] + 0.3 * box["height"])
+    panel.wait_for("block2_conv2 at row 20, column 44;")  # the middle of the third row and the sixth column of eight
+    cell = page.get_by_title("What answers at row 3, column 6 of 8").bounding_box()
+    expected = {"x": box["x"] + 5 / 8 * box["width"], "y": box["y"] + 2 / 8 * box["height"]}
+    assert all(abs(cell[name] - expected[name]) < 4 for name in expected)
+
+
 def test_what_cannot_be_chosen_says_why_and_pictures_say_what_they_are(panel):
     page = panel.page
     page.get_by_role("tab", name="compare").click()

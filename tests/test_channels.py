@@ -87,17 +87,14 @@ def test_what_answers_at_a_place(store, images):
     np.testing.assert_allclose(found.value.sort_index(), values["a"][2, 5, 1], rtol=1e-5)
 
 
-def test_the_figure_frames_what_counts(store):
+def test_the_figure_shows_images_and_what_counts(store):
     found = strongest(store, "conv2", 0)
+    pairs = plots.close_ups(found.images, found.boxes)
     figure = plots.strongest(store, "conv2", 0)
-    frames = figure.axes[0].patches
-    assert len(frames) == 9
-    for i, (frame, (top, left, bottom, right)) in enumerate(zip(frames, found.boxes, strict=True)):
-        assert frame.get_xy() == (left - 0.5 + 8 * i, top - 0.5)
-        assert (frame.get_width(), frame.get_height()) == (right - left, bottom - top)
-    top, left, *_ = found.boxes[0]
-    crops = np.asarray(figure.axes[1].images[0].get_array())
-    np.testing.assert_array_equal(crops[0, 0], found.images[0, top, left])
+    for axis, images in zip(figure.axes, (pairs[::2], pairs[1::2]), strict=True):
+        np.testing.assert_array_equal(axis.images[0].get_array(), plots.mosaic(images))
+    heads = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert heads == [f"{name}\n{value:.3g}" for name, value in zip(found.classes, found.values, strict=True)]
 
 
 def test_what_there_is_not(store, tiny_cnn, images, tmp_path):

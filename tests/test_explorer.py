@@ -16,7 +16,7 @@ import vizlib as viz
 from vizlib.explorer.choices import CHANNEL
 from vizlib.explorer.comparison import METHODS, compare_class
 from vizlib.explorer.panel import PANELS, Explorer
-from vizlib.plots import enlarged, gradient_colours
+from vizlib.plots import close_ups, enlarged, gradient_colours
 from vizlib.synthesis import recipes
 
 ENDLESS = 4096  # steps: far more than a test waits for
@@ -233,6 +233,40 @@ def test_sliders_move_along_components(panel, net):
         net, middle, None, statistics, steps=30, start=expected.variables, progress=False
     ).images
     np.testing.assert_allclose(parts.result.images, expected, atol=1e-4)
+
+
+def test_a_channel_is_shown_by_its_strongest_images_and_by_what_maximises_it(panel, net):
+    part = panel._channels
+    part.channel.value = 3
+    part.button.click()
+    panel.wait()
+    assert unescape(panel.status.value).startswith("Done in")
+    found = viz.attribution.strongest(viz.StatsStore(panel.path, net), "conv2", 3)
+    assert np.array_equal(pixels(part.strongest.value), enlarged(close_ups(found.images, found.boxes)))
+    assert f"face {found.values[0]:.3g}, face {found.values[1]:.3g}" in part.strongest.value
+    made = viz.olah(net, ("conv2", 3), n=2, steps=5, progress=False).images
+    assert np.array_equal(pixels(part.picture.value), enlarged(made))
+    part.channel.value = 5
+    part.button.click()
+    panel.wait()
+    assert "did not work. expected a channel of conv2 from 0 to 4; received 5" in unescape(panel.status.value)
+
+
+def test_a_click_on_a_place_lists_the_channels_that_answer_there(panel, net):
+    part = panel._channels
+    part.image.value = 99
+    for row, column in ((0, 7), (5, 2)):
+        part.cells[8 * row + column].click()
+        panel.wait()
+    assert part.image.value == 39  # the last
+    store = viz.StatsStore(panel.path, net)
+    image = store.activations("face", "image", [39])
+    assert np.array_equal(pixels(part.place.value), enlarged(image, 320))
+    expected = viz.attribution.channels_at(store, image[0], "conv2", 4, 1)  # of 6 × 6 pixels
+    assert re.findall(r"<td>(\d+)</td>", part.answers.value) == [str(channel) for channel in expected.index]
+    assert f"<td>{expected.score.iloc[0]:.2f}</td>" in part.answers.value
+    assert "conv2 at row 4, column 1" in part.answers.value
+    assert [cell for cell in part.cells if cell.layout.border_top] == [part.cells[42]]
 
 
 def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypatch):

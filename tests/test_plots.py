@@ -229,7 +229,19 @@ def test_confusions_are_told_in_percent():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
 
 
-def test_parts_are_framed():
-    figure = plots.framed(pictures(2), np.array([[0, 1, 2, 4], [1, 0, 4, 2]]))
-    frames = [(*frame.get_xy(), frame.get_width(), frame.get_height()) for frame in figure.axes[0].patches]
-    assert frames == [(0.5, -0.5, 3, 2), (5.5, 0.5, 2, 3)]
+def test_close_ups_are_parts_enlarged_beside_their_frames():
+    images = np.round(pictures(2, size=8) * 255) / np.float32(255)
+    boxes = np.array([[2, 3, 6, 7], [0, 6, 4, 8]])  # the second is half as wide as high, and at the edge
+    found = plots.close_ups(images, boxes)
+    assert found.shape == (4, 8, 8, 3)
+    for image, framed, (top, left) in zip(images, found[::2], [(2, 3), (0, 4)], strict=True):
+        is_frame = np.zeros((8, 8), bool)
+        is_frame[top : top + 4, left : left + 4] = True
+        is_frame[top + 1 : top + 3, left + 1 : left + 3] = False
+        assert (np.rint(framed[is_frame] * 255) == plots.FRAME).all() and is_frame.sum() == 12
+        np.testing.assert_array_equal(framed[~is_frame], image[~is_frame])
+    whole = plots.close_ups(images[:1], np.array([[0, 0, 8, 8]]))
+    np.testing.assert_array_equal(whole[1], images[0])
+    flat = np.full((1, 8, 8, 3), 0.2, "float32")
+    flat[0, 2:6, 3:7] = 0.8
+    np.testing.assert_array_equal(plots.close_ups(flat, boxes[:1])[1], np.full((8, 8, 3), 0.8, "float32"))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 from vizlib.images import as_images, to_uint8
@@ -23,6 +22,7 @@ DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
 MARKERS = "osD^vP"
 GAP = 2  # pixels between images
+FRAME = 255, 230, 0  # the colour of a frame, in [0, 255]
 
 
 def mosaic(images: np.ndarray, columns: int | None = None) -> np.ndarray:
@@ -248,22 +248,32 @@ def strongest(
     from vizlib import attribution  # which takes a network's libraries to import
 
     found = attribution.strongest(store, layer, channel, class_name)
-    height, width = found.images.shape[1:3]
-    crops = np.empty_like(found.images)
-    for crop, image, (top, left, bottom, right) in zip(crops, found.images, found.boxes, strict=True):
-        rows = top + np.arange(height) * (bottom - top) // height
-        crop[:] = image[rows][:, left + np.arange(width) * (right - left) // width]
+    pairs = close_ups(found.images, found.boxes)
     heads = [f"{name}\n{value:.3g}" for name, value in zip(found.classes, found.values, strict=True)]
-    figure = image_grid({"images": found.images, "what counts": crops}, heads, title or f"{layer}, channel {channel}")
-    _frame(figure.axes[0], found.boxes, width)
-    return figure
+    rows = {"images": pairs[::2], "what counts": pairs[1::2]}
+    return image_grid(rows, heads, title or f"{layer}, channel {channel}")
 
 
-def framed(images: np.ndarray, boxes: np.ndarray, title: str | None = None) -> Figure:
-    """Images, as `as_images` takes them, with a part of each framed: boxes int (n, 4), top, left, bottom and right."""
-    figure = image_grid({"": images}, title=title)
-    _frame(figure.axes[0], boxes, images.shape[2])
-    return figure
+def close_ups(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Each image with a frame around a part of it, followed by that part, enlarged: float32 (2 n, h, w, 3) in [0, 1].
+
+    images: (n, h, w, 3), as `as_images` takes them. boxes: int (n, 4), top, left, bottom and right, the last two
+    outside. What is framed is a rectangle of the shape of the image around the box, as far as there is one.
+    """
+    found = []
+    for image, (top, left, bottom, right) in zip(to_uint8(images), boxes, strict=True):
+        height, width, _ = image.shape
+        zoom = min(1, max((bottom - top) / height, (right - left) / width))
+        high, wide = max(1, round(zoom * height)), max(1, round(zoom * width))
+        top = int(np.clip((top + bottom - high) // 2, 0, height - high))
+        left = int(np.clip((left + right - wide) // 2, 0, width - wide))
+        part = Image.fromarray(image[top : top + high, left : left + wide]).resize((width, height), Image.BICUBIC)
+        framed = image.copy()
+        framed[top : top + high, left : left + wide] = FRAME
+        inside = np.s_[top + 1 : top + high - 1, left + 1 : left + wide - 1]
+        framed[inside] = image[inside]
+        found += [framed, np.asarray(part)]
+    return as_images(np.stack(found))
 
 
 def confusions(shares: np.ndarray, names: Sequence[str], title: str | None = None) -> Figure:
@@ -318,13 +328,6 @@ def _figure(rows, columns, size, title, **ratios):
     figure.suptitle(title, fontsize=11)
     plt.close(figure)  # pyplot would show it once more at the end of a notebook's cell
     return figure, axes
-
-
-def _frame(axis, boxes, width):
-    """Frames of parts of images of this width that lie side by side, as `mosaic` puts them."""
-    for i, (top, left, bottom, right) in enumerate(boxes):
-        corner, sides = (left - 0.5 + i * (width + GAP), top - 0.5), (right - left, bottom - top)
-        axis.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=COLOURS[5], linewidth=1.5))
 
 
 def _picture(axis, pixels, label):

@@ -2,10 +2,14 @@
 
 import html
 from base64 import b64encode
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vizlib.plots import png
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EMPTY = "background: rgba(128, 128, 128, 0.15); border: 1px dashed rgba(128, 128, 128, 0.5); border-radius: 4px;"
 
@@ -17,8 +21,8 @@ def figure(
 
     text: what the picture shows, for those who do not see it. nearest: images that open below on a click.
     """
-    more = "" if nearest is None else _details("nearest real images", _image(nearest, "Nearest real images", width))
-    return f"<figure style='margin: 0'>{_image(images, text, width)}{_caption(caption)}{more}</figure>"
+    more = "" if nearest is None else _details("nearest real images", picture(nearest, "Nearest real images", width))
+    return f"<figure style='margin: 0'>{picture(images, text, width)}{_caption(caption)}{more}</figure>"
 
 
 def empty(text: str, width: int = 400) -> str:
@@ -28,10 +32,17 @@ def empty(text: str, width: int = 400) -> str:
     return f"<figure style='margin: 0'>{box}{_caption('')}</figure>"
 
 
-def _image(images, text, width):
+def picture(images: np.ndarray, text: str, width: int = 400) -> str:
+    """Images as `figure` takes them, as a picture alone: HTML."""
     data, alt = b64encode(png(images, width)).decode(), _escaped(text)
-    style = f"width: 100%; max-width: {width}px"
+    style = f"display: block; width: 100%; max-width: {width}px"
     return f"<img src='data:image/png;base64,{data}' alt='{alt}' title='{alt}' style='{style}'>"
+
+
+def table(frame: "pd.DataFrame", caption: str) -> str:
+    """Numbers, a row for each entry of the index, above a caption: HTML."""
+    rows = frame.reset_index().to_html(index=False, float_format="{:.2f}".format)
+    return f"<figure style='margin: 0'>{rows}{_caption(caption)}</figure>"
 
 
 def _caption(text):

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from vizlib._files import quoted
+from vizlib.explorer.channels import Channels
 from vizlib.explorer.choices import CLASS, SOURCES, Choices
 from vizlib.explorer.comparison import compare_class
 from vizlib.explorer.html import empty, figure
@@ -67,6 +68,7 @@ class Explorer:
         self.choices = Choices(net if isinstance(net, str) else GIVEN, n_images)
         self.controls = self.choices.controls
         self._components = Components(lambda work: self._start(work, ("components",)))
+        self._channels = Channels(self._start)
         self.choices.use(net if isinstance(net, Network) else load_network(net), source)
         for name, value in settings.items():
             self.choices.set(name, value)
@@ -98,7 +100,7 @@ class Explorer:
         self.bar = widgets.IntProgress(max=100, layout={"width": "16em"}, style={"description_width": "7em"})
         self.status = widgets.HTML()
         self.panels = {name: widgets.HTML(empty(f"{title}: to come")) for name, title in PANELS.items()}
-        self.panels["components"] = self._components.picture
+        self.panels |= {"components": self._components.picture, "maximised": self._channels.picture}
         self.strip = widgets.HBox(layout={"flex_flow": "row wrap"})
         wrap = {"layout": {"flex_flow": "row wrap"}}
         controls = list(self.controls.values())
@@ -111,7 +113,9 @@ class Explorer:
             widgets.HBox(controls[:9], **wrap),
             widgets.Accordion([widgets.HBox(controls[9:], **wrap)], titles=["more"]),
             widgets.HBox([*self.buttons.values(), self.bar, self.status], **wrap),
-            widgets.Tab([compare, self._components.widget], titles=["compare", "components"]),
+            widgets.Tab(
+                [compare, self._components.widget, self._channels.widget], titles=["compare", "components", "channels"]
+            ),
         ])
         answer_beside_cells(self.widget)
 
@@ -275,6 +279,7 @@ class Explorer:
         layers = 1 + len(net.finer_layers(settings["layer"])) * chained  # a chain takes all steps at each
         enlarged = (net.scored.side / net.side) ** 2 if settings["target"] == CLASS else 1
         times = {"baseline": [PASSES[0] * enlarged], "made": layers * [PASSES[1]], "components": [PASSES[1]]}
+        times["maximised"] = [PASSES[0]]
         collected = [("statistics", self.n_images)] * bool(self._missing(store, settings))
         return collected + [(name, passes * images) for name in parts for passes in times[name]]
 

@@ -153,7 +153,8 @@ def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame |
     for where in sure[sure.kind == "patch"]["where"]:
         chosen = np.array(where[:SHOWN])
         words = f"What in images of {class_name} carries the class on its own"
-        parts.append(figure(plots.framed(images[chosen[:, 0]], chosen[:, 1:]), words, f"{words}."))
+        pairs = plots.close_ups(images[chosen[:, 0]], chosen[:, 1:])
+        parts.append(figure(plots.image_grid({"images": pairs[::2], "what counts": pairs[1::2]}), words, f"{words}."))
     return section(title, *parts)
 
 
