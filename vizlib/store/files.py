@@ -211,8 +211,8 @@ def read_state(file: h5py.File, estimator: str) -> dict:
     if estimator not in file:
         known = ", ".join(estimators(file))
         raise ValueError(
-            f"expected an estimator of {file.filename} out of {known}; received {estimator!r}. A layer that was collected "
-            "before there was one is collected again after store.delete(class_name, layer)."
+            f"expected an estimator of {file.filename} out of {known}; received {estimator!r}. A layer that was "
+            "collected before there was one is collected again after store.delete(class_name, layer)."
         )
     state = hdf5.read_state(hdf5.child(file, estimator))
     if hdf5.sha256(state) != hdf5.attribute(file, f"{SHA256} {estimator}", str):
