@@ -29,7 +29,7 @@ STRENGTHS = 1.0, 0.9, 0.8, 0.95, 0.85  # shares of the class's scenes that have 
 MEASURED, FRESH = 32, 7_000  # scenes of each class that are looked at, of seeds that much above those of training
 VISIBLE = 10  # levels, of 255, by which a pixel is other where a mark is
 METHODS = {"shortcuts": viz.shortcuts, "Grad-CAM": grad_cam, "SpRAy": spray}
-NAMED = {"Grad-CAM": 0.0, "SpRAy": 0.0}  # from which ratio on: above all of the development networks without a mark
+NAMED = {"Grad-CAM": 2.2, "SpRAy": 0.4}  # from which ratio on: above all of six development networks without a mark
 PLACED = {"corner", "anywhere", "frame", "texture", "caption", "companion"}  # marks that have a place
 PROPERTIES = {  # {mark: the rows that name it, of each version}
     "tint": 2 * ({("colour", "tint")},),
@@ -203,6 +203,16 @@ def _cell(row):
     return f"{rank}; first: {row.first_class}, {row.kind} {row.name}"
 
 
+def figure():
+    """Scenes with each mark, as networks of the development and of the trial saw it."""
+    rows = {}
+    for part in ("development", "trial"):
+        marked = [case for case in cases(part) if case.mark]
+        drawn = [draw(case.classes[0], 1, case.seed, case.mark, case.version, 1.0)[0] for case in marked]
+        rows[part] = np.concatenate(drawn)
+    return viz.plots.image_grid(rows, list(MARKS))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="?", default="trial", choices=("development", "trial"))
@@ -213,6 +223,7 @@ def main():
         rows += found
     frame = pd.DataFrame(rows)
     if part == "trial":
+        figure().savefig(DOCS / "shortcuts.png", dpi=150)
         frame.round(4).to_csv(DOCS / "shortcuts.csv", index=False)
         write("shortcuts", report(frame), DOCS / "shortcuts.md")
     else:

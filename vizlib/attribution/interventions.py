@@ -42,8 +42,8 @@ class Outcome(NamedTuple):
     taken_out: np.ndarray
     turned: float
 
-    def effect(self, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
-        """The lesser of both means; rows: indices (..., n) into the images."""
+    def effect(self, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """The lesser of both means, (...); rows: indices (..., n) into the images, or a boolean (n,)."""
         return np.minimum(self.put_in[rows].mean(-1), self.taken_out[rows].mean(-1))
 
 
