@@ -56,8 +56,11 @@ class Case(NamedTuple):
 
 
 def cases(part):
-    """Twelve networks with a mark, each in another class, and twelve without; of development and trial other companies
-    of classes, versions of the marks, scenes and weights."""
+    """Twelve networks with a mark, each in another class, and twelve without.
+
+    In the trial each mark is in another class than in development and in another version, and scenes and weights are
+    others.
+    """
     version, found = ("development", "trial").index(part), []
     for planted, steps in ((True, (5, 7)), (False, (11, 5))):
         for i, mark in enumerate(MARKS):
@@ -199,7 +202,7 @@ def report(frame):
 def _cell(row):
     if row.rank == 1:
         return "first, named" if row.named else "first"
-    rank = "not found" if np.isnan(row.rank) else f"{row.rank:.0f}"
+    rank = "no rank" if np.isnan(row.rank) else f"rank {row.rank:.0f}"
     return f"{rank}; first: {row.first_class}, {row.kind} {row.name}"
 
 
