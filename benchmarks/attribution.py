@@ -5,20 +5,18 @@
 A ratio is how long a method takes over how long its number of bare gradients, or of bare passes forward, do.
 """
 
-import re
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks.collecting import seconds
+from benchmarks.collecting import resident, seconds
 from vizlib.backend import compiled, value_and_gradient
 
-RUNS, IMAGES, PASSES, LAYER = 5, 500, 8, "block4_conv3"
+RUNS, IMAGES, PASSES, PATCH, LAYER = 5, 500, 8, 32, "block4_conv3"
 MEMORY_AT = 100, 500
 QUIET = {"progress": False}
 
@@ -52,7 +50,7 @@ def rows(net):
     images, face = viz.load_images("partworld", "face", IMAGES, dtype="float32"), net.class_index("face")
     asked, scores = (net, images, LAYER, 0), (net, images, "scores", "face")
     gradients = partial(bare_passes, net, "scores", face, images)
-    squares = (net.image_size // 32 * 2 - 1) ** 2 if net.image_size % 32 == 0 else 1
+    squares = (2 * net.image_size // PATCH - 1) ** 2  # at steps of half a patch
     yield "saliency, 1 gradient", in_turns(partial(viz.saliency, *asked), bare_passes(net, LAYER, 0, images, 1))
     yield "Grad-CAM, 1 gradient", in_turns(partial(viz.grad_cam, *scores), gradients(1))
     yield "LRP, 1 gradient", in_turns(partial(viz.lrp, *scores), gradients(1))
@@ -60,7 +58,7 @@ def rows(net):
     yield f"SmoothGrad, {PASSES} gradients", in_turns(smooth, gradients(PASSES))
     integrated = partial(viz.integrated_gradients, *scores, steps=PASSES, **QUIET)
     yield f"integrated gradients, {PASSES} gradients", in_turns(integrated, gradients(PASSES))
-    occluded = partial(viz.occlusion, *scores, patch=32, **QUIET)
+    occluded = partial(viz.occlusion, *scores, patch=PATCH, **QUIET)
     yield f"occlusion, {squares + 1} passes", in_turns(occluded, gradients(squares + 1, backward=False))
 
 
@@ -76,12 +74,9 @@ def smooth_noise(n):
     viz.smooth_grad(net, np.zeros((net.batch_size + 1, 64, 64, 3), "uint8"), "scores", 0, n=2, **QUIET)
     images = np.random.default_rng(0).integers(0, 256, (n, 64, 64, 3), "uint8")
 
-    def status(name):  # getrusage counts in the process that this one was started by; Linux alone tells
-        return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
-
-    before = status("VmHWM")
+    before = resident("VmHWM")
     viz.smooth_grad(net, images, "scores", 0, n=2, **QUIET)
-    print(status("VmHWM") - before)
+    print(resident("VmHWM") - before)
 
 
 def main():

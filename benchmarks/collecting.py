@@ -82,18 +82,20 @@ def peak_memory(n, source, layers):
     return [int(x) for x in done.stdout.split()]
 
 
+def resident(name):
+    """A line of what Linux tells of this process's memory, in MB; getrusage counts in the process that started it."""
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+
+
 def collect_noise(n, source, layers):
     """Collect n images that come in batches; print resident memory before, with the network in use, and at most."""
     net = network(source)
     net.activations(noise(net, 4), layers)  # so that TensorFlow is there as a whole
 
-    def status(name):  # getrusage counts in the process that this one was started by; Linux alone tells
-        return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) // 1024
-
-    before, batches = status("VmRSS"), (noise(net, 20, i) for i in range(n // 20))
+    before, batches = resident("VmRSS"), (noise(net, 20, i) for i in range(n // 20))
     with scratch() as folder:
         viz.collect(viz.StatsStore(Path(folder, "stats"), net), batches, "noise", layers, progress=False)
-    print(before, status("VmHWM"))
+    print(before, resident("VmHWM"))
 
 
 def print_memory(source, layers):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from keras import ops
 
 from vizlib.attribution.gradients import summed_gradient
+from vizlib.attribution.neurons import on_arrays
 from vizlib.networks import Network
 from vizlib.statistics import Moments
 from vizlib.store import IMAGE, StatsStore
@@ -70,8 +70,7 @@ def receptive_fields(
     neurons = np.zeros((len(images), *shape), "float32")
     for neuron, position in zip(neurons, positions, strict=True):
         neuron[(*position, channel) if len(shape) == 3 else channel] = 1
-    gradient = net.kept(summed_gradient, name, "gradient")
-    energy = ops.convert_to_numpy(gradient(ops.convert_to_tensor(images), ops.convert_to_tensor(neurons))) ** 2
+    energy = on_arrays(net.kept(summed_gradient, name, "gradient"), neurons)(images) ** 2
     spans = [[_span(values.sum(axis=(axis, 2))) for axis in (1, 0)] for values in energy]
     return np.array([(top, left, bottom, right) for (top, bottom), (left, right) in spans])
 

@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from vizlib.attribution.neurons import Neuron, chosen, in_batches, resized, seen_by_head
+from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import SCORES, Network
 
@@ -48,8 +48,7 @@ def _maps(net, images, layer, neuron, at, kind):
     shape = net.features((at,)).output[at].shape
     if len(shape) != 4:
         raise ValueError(f"expected at to be a layer with positions; received {at} of shape {tuple(shape[1:])}.")
-    maps, weights = net.kept(_class_activation, at, layer, kind), ops.convert_to_tensor(weights)
-    found = in_batches(net, images, lambda batch, *_: ops.convert_to_numpy(maps(ops.convert_to_tensor(batch), weights)))
+    found = in_batches(net, images, on_arrays(net.kept(_class_activation, at, layer, kind), weights))
     return resized(found[..., None], whole)[..., 0]
 
 

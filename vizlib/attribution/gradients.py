@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from vizlib.attribution.neurons import Neuron, chosen, in_batches
+from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import Network
 
@@ -41,8 +41,7 @@ def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule:
 
     Raises ValueError for an unknown rule, layer or neuron, and where a rule finds no ReLU to apply to.
     """
-    images, gradient = net.as_images(images), gradients(net, layer, neuron, rule)
-    return in_batches(net, images, lambda batch, *_: gradient(batch))
+    return in_batches(net, net.as_images(images), gradients(net, layer, neuron, rule))
 
 
 def input_x_gradient(net: Network, images: np.ndarray, layer: str, neuron: Neuron) -> np.ndarray:
@@ -59,8 +58,7 @@ def gradients(net: Network, layer: str, neuron: Neuron, rule: str = "gradient") 
     if rule not in RULES:
         raise ValueError(f"expected a rule out of {', '.join(RULES)}; received {rule!r}.")
     layer, weights = chosen(net, layer, neuron)
-    gradient, weights = net.kept(summed_gradient, layer, rule), ops.convert_to_tensor(weights)
-    return lambda images: ops.convert_to_numpy(gradient(ops.convert_to_tensor(images), weights))
+    return on_arrays(net.kept(summed_gradient, layer, rule), weights)
 
 
 def summed_gradient(net: Network, layer: str, rule: str) -> Callable:

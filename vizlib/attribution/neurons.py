@@ -74,19 +74,20 @@ def resized(images: np.ndarray, net: Network) -> np.ndarray:
     return ops.convert_to_numpy(ops.image.resize(images, size, antialias=True))
 
 
+def on_arrays(function: Callable, weights: np.ndarray) -> Callable:
+    """A compiled function of (images, weights) as one of a batch of images, from array to array."""
+    weights = ops.convert_to_tensor(weights)
+    return lambda images, *_: ops.convert_to_numpy(function(ops.convert_to_tensor(images), weights))
+
+
 def values(net: Network, layer: str, weights: np.ndarray) -> Callable:
     """A function of a batch of images to the weighted sum of a layer's neurons, float32 (n,).
 
     weights: those of `chosen`, (*shape); or several, (k, *shape), for sums (n, k).
     """
     ask, several = net.kept(_values, layer), weights.ndim == len(net.features((layer,)).output[layer].shape)
-    weights = ops.convert_to_tensor(weights if several else weights[None])
-
-    def answer(images):
-        sums = ops.convert_to_numpy(ask(ops.convert_to_tensor(images), weights))
-        return sums if several else sums[:, 0]
-
-    return answer
+    sums = on_arrays(ask, weights if several else weights[None])
+    return sums if several else lambda images: sums(images)[:, 0]
 
 
 def _values(net, layer):

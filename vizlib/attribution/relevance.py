@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from keras import layers, ops
 
-from vizlib.attribution.neurons import Neuron, chosen, in_batches, resized, seen_by_head
+from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.graph import Graph, relu_ceiling, twin
 from vizlib.networks.network import Network
@@ -44,10 +44,7 @@ def lrp(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str 
         raise ValueError(f"expected a rule out of {', '.join(_FORMS)}; received {rule!r}.")
     whole, images, (layer, weights) = net, net.as_images(images), chosen(net, layer, neuron)
     net, images = seen_by_head(net, images, layer)
-    relevance, weights = net.kept(_relevance, layer, rule), ops.convert_to_tensor(weights)
-    found = in_batches(
-        net, images, lambda batch, *_: ops.convert_to_numpy(relevance(ops.convert_to_tensor(batch), weights))
-    )
+    found = in_batches(net, images, on_arrays(net.kept(_relevance, layer, rule), weights))
     share = np.prod(found.shape[1:3]) / np.prod(whole.image_shape[:2])  # so that sums stay what they are
     return np.float32(share) * resized(found[..., None], whole)[..., 0]
 

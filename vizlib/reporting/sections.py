@@ -9,6 +9,7 @@ from keras import ops
 from vizlib import plots
 from vizlib.attribution import grad_cam, lrp, smooth_grad, telling_channels
 from vizlib.attribution.interventions import FEWEST
+from vizlib.attribution.neurons import resized
 from vizlib.networks import Network
 from vizlib.networks.network import SCORES
 from vizlib.realism import nearest_images
@@ -171,15 +172,8 @@ def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[
     if class_name in judged.classes:
         k, told = judged.class_index(class_name), []
         for name in ("samples", "Simonyan"):
-            found = answers(judged, _fitted(rows[name], judged), class_name)
+            found = answers(judged, np.clip(resized(rows[name], judged), 0, 1), class_name)
             told.append(f"{np.sum(found.seen == k)} of {SHOWN} {name} (probability {found.probability.mean():.2f})")
         who = "Another network" if judge else "The network itself, which proves little,"
         caption += f" {who} recognises {' and '.join(told)}."
     return section("New images", figure(plots.image_grid(rows), words, caption)), new
-
-
-def _fitted(images, net):
-    """Images in the size of another network."""
-    if images.shape[1:] == net.image_shape:
-        return images
-    return np.clip(ops.convert_to_numpy(ops.image.resize(images, net.image_shape[:2], antialias=True)), 0, 1)
