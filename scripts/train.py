@@ -1,4 +1,4 @@
-"""Rebuild the embedded networks in vizlib/data from PartWorld: `train.py [mini] [classifier] [parts] [--out folder]`."""
+"""Rebuild the networks in vizlib/data from PartWorld: `train.py [mini] [classifier] [parts] [--out folder]`."""
 
 import argparse
 import hashlib

@@ -1,4 +1,4 @@
-"""What `python -m build` makes: whole, nothing else in it, and of use in an environment that has never seen the checkout."""
+"""What `python -m build` makes: it is whole, has nothing else in it, and works where there is no checkout."""
 
 import json
 import re
@@ -122,17 +122,29 @@ import vizlib as viz
 
 net = viz.load_network("mini")
 images = viz.load_images("partworld", "face", n=4)
-reveal_type(net.scores(images))
-reveal_type(viz.StatsStore("stats", net).classes)
-viz.saliency(net, images, layer=3)
-viz.salience
+maps = viz.grad_cam(net, images, "scores", "face")
+viz.plots.overlay(images, {"Grad-CAM": maps, "gradient": viz.saliency(net, images, "scores", "face")})
+store = viz.StatsStore("stats", net)
+viz.collect(store, images, "face", ["block3_conv3"])
+result = viz.reconstruct(store.network, store.sample("face"), steps=9)
+shown: np.ndarray[tuple[int, int, int, int], np.dtype[np.float32]] = result.images
 """
+MISTAKES = {
+    "viz.salience": "attr-defined",
+    'viz.saliency(net, images, "scores")': "call-arg",
+    'viz.saliency(net, images, 3, "face")': "arg-type",
+    "net.scores([1.0])": "arg-type",
+    "wrong: np.ndarray[tuple[int, int], np.dtype[np.float32]] = maps": "assignment",
+    "doubles: np.ndarray[tuple[int, int, int], np.dtype[np.float64]] = maps": "assignment",
+    "classes: list[str] = net.classes": "assignment",
+}
 
 
-def test_a_users_type_checker_knows_it(environment, tmp_path):
-    """Through `py.typed` and the stub, as nothing that is loaded lazily would be seen."""
-    (tmp_path / "user.py").write_text(USER)
+def test_a_users_type_checker_knows_what_is_public(environment, tmp_path):
+    """Through `py.typed` and the stub: it does not see what `__getattr__` loads."""
+    (tmp_path / "user.py").write_text(USER + "\n".join(MISTAKES))
     command = [sys.executable, "-m", "mypy", "--python-executable", environment / "bin/python", "user.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    said = re.findall(r"user.py:(\d+): \w+: (.*)", done.stdout)
-    assert said == [], done.stdout + done.stderr
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+    found = re.findall(r"user\.py:(\d+): error: .*\[([a-z-]+)\]", said)
+    first = USER.count("\n") + 1
+    assert found == [(str(first + i), code) for i, code in enumerate(MISTAKES.values())], said
