@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from keras import ops
 
+from vizlib._arrays import Images, ImagesLike
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import Network
@@ -30,7 +30,7 @@ RULES = {
 }
 
 
-def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str = "gradient") -> np.ndarray:
+def saliency(net: Network, images: ImagesLike, layer: str, neuron: Neuron, rule: str = "gradient") -> Images:
     """The gradient of a neuron's activation with respect to the pixels, float32 (n, h, w, 3).
 
     images: (n, h, w, 3), float in [0, 1] or uint8. layer: a layer's name; of the last layer and of "scores", the
@@ -44,7 +44,7 @@ def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule:
     return in_batches(net, net.as_images(images), gradients(net, layer, neuron, rule))
 
 
-def input_x_gradient(net: Network, images: np.ndarray, layer: str, neuron: Neuron) -> np.ndarray:
+def input_x_gradient(net: Network, images: ImagesLike, layer: str, neuron: Neuron) -> Images:
     """The pixels times `saliency`: what they add to the neuron, if it were linear, beside black; float32 (n, h, w, 3).
 
     Arguments and errors as of `saliency` (Shrikumar et al. 2016).

@@ -72,20 +72,19 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
     does not tell from others.
     """
-    images = {name: net.as_images(x) for name, x in images.items()}
-    if len(images) < 3 or min(map(len, images.values())) < FEWEST:
-        received = ", ".join(f"{len(x)} of {name}" for name, x in images.items()) or "none"
+    shown = {name: net.as_images(x) for name, x in images.items()}
+    if len(shown) < 3 or min(map(len, shown.values())) < FEWEST:
+        received = ", ".join(f"{len(x)} of {name}" for name, x in shown.items()) or "none"
         raise ValueError(f"expected at least {FEWEST} images of three classes or more; received {received}.")
-    experiments = {name: _experiment(net, images, name) for name in images}
+    experiments = {name: _experiment(net, shown, name) for name in shown}
     components, ways = exchanges(net.image_shape[:2]), moves()
-    with progress_bar(
-        None, "shortcuts", len(images) * (len(components) + len(ways)), "candidate", disable=not progress
-    ) as bar:
-        outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in images}
+    total = len(shown) * (len(components) + len(ways))
+    with progress_bar(None, "shortcuts", total, "candidate", disable=not progress) as bar:
+        outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in shown}
     maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
     rows = []
-    for name in images:
-        others = [other for other in images if other != name]
+    for name in shown:
+        others = [other for other in shown if other != name]
         patch, expected, where = _patch(net, experiments[name], maps[name], [maps[other] for other in others])
         k = experiments[name].k
         for key, outcome in outcomes[name].items():

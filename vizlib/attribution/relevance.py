@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 from keras import layers, ops
 
+from vizlib._arrays import ImagesLike, Maps
 from vizlib.attribution.gradients import with_gradient
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
@@ -27,7 +28,7 @@ PASSING = {
 }
 
 
-def lrp(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str = "epsilon") -> np.ndarray:
+def lrp(net: Network, images: ImagesLike, layer: str, neuron: Neuron, rule: str = "epsilon") -> Maps:
     """Layer-wise relevance propagation (Bach et al. 2015): each pixel's share in a neuron, float32 (n, h, w).
 
     A neuron hands down its relevance, at first its activation, in proportion to what the neurons below add to it. rule:

@@ -10,6 +10,7 @@ from keras import ops
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
+from vizlib._arrays import Images
 from vizlib.backend import Tensor
 from vizlib.images import Size, sides
 
@@ -122,7 +123,7 @@ class Phase:
     magnitude: np.ndarray
 
     @classmethod
-    def of(cls, images: np.ndarray) -> Self:
+    def of(cls, images: Images) -> Self:
         """That of images (n, height, width, 3) in [0, 1]: their mean magnitude."""
         colours = images @ np.linalg.inv(COLOUR_BASIS).T
         magnitude = np.abs(np.fft.fft2(colours, axes=(1, 2))).mean(axis=0).transpose(2, 0, 1).astype("float32")

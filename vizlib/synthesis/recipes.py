@@ -11,6 +11,7 @@ from importlib import import_module
 from inspect import signature
 from os import PathLike, cpu_count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -79,7 +80,7 @@ def recipe(path: str | PathLike) -> dict:
     """
     try:
         with Image.open(path, formats=["PNG"]) as image:
-            found = json.loads(image.text[KEY])
+            found = json.loads(image.text[KEY])  # type: ignore[attr-defined]
     except FileNotFoundError:
         raise
     except (KeyError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -117,7 +118,7 @@ def rerun(
     class_name = made["arguments"].get("class_name")
     arguments = {name: _found(name, x, store, class_name, given) for name, x in made["arguments"].items()}
     stopped = made["stopped"]
-    stop = _Counted(lambda *_: stop.calls >= stopped) if stopped else None
+    stop: Any = _Counted(lambda *_: stop.calls >= stopped) if stopped else None
     where = {} if "store" in arguments else {"net": net}
     result = method(**where, **arguments, callback=stop, progress=progress)
     if result.provenance["pixels"] != made["pixels"]:
