@@ -94,7 +94,7 @@ photo-layers: photo-layers-224  ## the same on VGG16 and photographs
 photo-layers-224: .venv/ready
 	$(BF16) $(PY) scripts/layers.py --photographs $(SHARED) --size 224 --classes beagle garbage_truck
 
-train: .venv/ready  ## rebuild the embedded network and its judges in vizlib/data/
+train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py
 
 clean:  ## remove what the other targets made, but .venv

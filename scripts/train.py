@@ -1,4 +1,4 @@
-"""Rebuild the networks in vizlib/data from PartWorld: `train.py [mini] [classifier] [parts] [--out folder]`."""
+"""Rebuild the embedded networks in `data/` from PartWorld: `train.py [mini] [classifier] [parts] [--out folder]`."""
 
 import argparse
 import hashlib
@@ -131,7 +131,7 @@ JOBS = {"mini": ("mini.keras", train_mini, partial(accuracy, prepare=vgg_preproc
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"{', '.join(JOBS)}; all if none")
-    parser.add_argument("--out", type=Path, default=DATA, help="folder for the files (default: vizlib/data)")
+    parser.add_argument("--out", type=Path, default=DATA, help="folder for the files (default: data)")
     options = parser.parse_args()
     if unknown := set(options.names) - set(JOBS):
         parser.error(f"expected names out of {', '.join(JOBS)}; received {', '.join(unknown)}")

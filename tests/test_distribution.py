@@ -67,6 +67,7 @@ def within(folder, pattern="*"):
 def test_the_wheel_holds_the_package_and_the_notebooks_and_nothing_else(installed):
     files = {Path(file).as_posix() for file in installed.files if file.suffix != ".pyc"}
     expected = {name for name in within(ROOT / "vizlib") if "__pycache__" not in name}
+    expected |= {f"data/{name}" for name in within(ROOT / "data")}
     assert {name.removeprefix("vizlib/") for name in files if name.startswith("vizlib/")} == expected
     assert {"py.typed", "__init__.pyi", "data/mini.keras", "images/imagenet_classes.txt"} < expected
     others = {name for name in files if not name.startswith(("vizlib/", "vizlib-"))}
@@ -78,7 +79,7 @@ def test_the_source_distribution_holds_what_a_wheel_is_built_from_and_no_tests(d
     with tarfile.open(path) as archive:
         files = {file.name.partition("/")[2] for file in archive.getmembers() if file.isfile()}
     assert {f"notebooks/{name}" for name in NOTEBOOKS} | {"LICENSE", "CITATION.cff", "CHANGELOG.md"} < files
-    assert {file.partition("/")[0] for file in files if "/" in file} == {"vizlib", "vizlib.egg-info", "notebooks"}
+    assert {file.partition("/")[0] for file in files if "/" in file} == {"vizlib", "vizlib.egg-info", "data", "notebooks"}
 
 
 def test_metadata(installed):

@@ -10,23 +10,23 @@ from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import Network
 
 
-def _rule(backward):
-    """A ReLU whose gradient is backward(input, gradient from above)."""
+def with_gradient(forward: Callable, backward: Callable) -> Callable:
+    """The function forward(x), with backward(x, gradient from above) in place of its gradient."""
 
     @ops.custom_gradient
-    def relu(x):
+    def function(x):
         def gradient(*args, upstream=None):
             return backward(x, args[0] if upstream is None else upstream)
 
-        return ops.relu(x), gradient
+        return forward(x), gradient
 
-    return relu
+    return function
 
 
 RULES = {
     "gradient": None,
-    "guided": _rule(lambda x, g: ops.where(x > 0, ops.relu(g), ops.zeros_like(g))),
-    "deconvnet": _rule(lambda x, g: ops.relu(g)),
+    "guided": with_gradient(ops.relu, lambda x, g: ops.where(x > 0, ops.relu(g), ops.zeros_like(g))),
+    "deconvnet": with_gradient(ops.relu, lambda x, g: ops.relu(g)),
 }
 
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import keras
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+HERE = Path(__file__).resolve().parents[1]
+DATA = HERE / "data" if (HERE / "data").is_dir() else HERE.parent / "data"  # installed, or a checkout
 
 
 def embedded_file(name: str) -> Path:
-    """The path of a file in `vizlib/data/` whose SHA-256 is the one in `vizlib/data/SHA256SUMS`.
+    """The path of a file in `data/` whose SHA-256 is the one in `data/SHA256SUMS`.
 
     Raises FileNotFoundError where it or the list of hashes is missing, ValueError where its hash is wrong or not
     listed.
