@@ -1,0 +1,208 @@
+"""Files that were changed at random are read: right, or with a clear error, in little time and memory.
+
+    python scripts/fuzz.py [TARGET …] [--seconds 600] [--first 0]
+
+A finding is a crash of the process, more than 10 s of it, 1 GiB of memory more, another error than the documented ones,
+a file written elsewhere, or code that is run. It is told with its number, from which it comes again (`--first`), and
+what was read is kept in output/fuzz. Each target is read in a process of its own.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+CPU_SECONDS, WALL_SECONDS, MEMORY = 10, 120, 2**30
+OUTPUT = Path("output/fuzz")
+EVERY = 30  # seconds between two lines of progress
+# What no file may bring a reader to: events of `sys.addaudithook`.
+FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "ctypes.dlopen"}
+FORBIDDEN |= {"socket.connect", "socket.getaddrinfo", "urllib.Request", "webbrowser.open"}
+CHANGING = {"os.remove": 0, "os.rename": 1, "os.mkdir": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.chmod": 0}
+
+
+def changed(name, case, sound):
+    """The files of a case: a set out of `sound`, {path: bytes}, of which one file was changed; and which it is."""
+    from fuzz_changes import CHANGES, of_bytes, pick
+
+    rng = np.random.default_rng([zlib.crc32(name.encode()), case])
+    files = dict(pick(rng, sound))
+    path = pick(rng, sorted(files))
+    content, change = files[path], CHANGES.get(Path(path).suffix)
+    if change and (by_field := rng.random()) < 0.7:
+        content = change(rng, content)
+    if not change or by_field > 0.6 or content == files[path]:
+        others = pick(rng, sound)
+        content = of_bytes(rng, content, others[pick(rng, sorted(others))])
+    return files | {path: content}, path
+
+
+class Watch:
+    """Notes what a reader does that it must not, while it reads."""
+
+    def __init__(self, folder):
+        self.folder, self.active, self.found = str(folder), False, []
+        sys.addaudithook(self)
+
+    def __call__(self, event, args):
+        if not self.active:
+            return
+        if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            self._check(event, args[0])
+        elif event in CHANGING:
+            self._check(event, args[CHANGING[event]])
+        elif event in FORBIDDEN:
+            self.found.append(f"{event} {args}")
+
+    def _check(self, event, path):
+        inside = isinstance(path, int) or os.path.abspath(os.fsdecode(path)).startswith((self.folder, tempfile.gettempdir()))
+        if not inside and os.fsdecode(path) != os.devnull and "__pycache__" not in os.fsdecode(path):
+            self.found.append(f"{event} {path}")
+
+
+def outcome(target, folder, watch):
+    """What comes of reading a folder: what is wrong with that, or "", and what it was."""
+    watch.found.clear()
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # SIGPROF ends the process
+    watch.active, wrong = True, ""
+    try:
+        target.read(folder)
+        result = "read"
+    except Exception as error:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        result = f"{type(error).__name__} at {last.filename.rpartition('/')[2]}:{last.lineno}"
+        if not isinstance(error, target.errors) or _out_of_memory(error):
+            wrong = traceback.format_exc()
+    finally:
+        watch.active = False
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return wrong or "\n".join(watch.found), result
+
+
+def _out_of_memory(error):
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def work(name, asked, root):
+    """In a process of its own: read the cases that are asked for, and tell what came of each."""
+    from fuzz_targets import TARGETS
+
+    warnings.simplefilter("ignore")
+    target, sound, seeds, watch = TARGETS[name], [], root / "seeds", Watch(root)
+    seeds.mkdir()
+    target.write(seeds)
+    for folder in sorted(seeds.iterdir()):
+        sound.append({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+        target.read(folder)
+    asked.send(len(sound))
+    while (case := asked.recv()) is not None:
+        files, path = changed(name, case, sound)
+        folder = root / "case"
+        for inner, content in files.items():
+            (folder / inner).parent.mkdir(parents=True, exist_ok=True)
+            (folder / inner).write_bytes(content)
+        asked.send(files[path])
+        asked.send(outcome(target, folder, watch))
+        shutil.rmtree(folder)
+
+
+class Reader:
+    """A process that reads cases of a target."""
+
+    def __init__(self, name):
+        self.name, self.root = name, tempfile.TemporaryDirectory(prefix="vizlib-fuzz-")
+        context = multiprocessing.get_context("spawn")
+        self.asking, asked = context.Pipe()
+        self.process = context.Process(target=work, args=(name, asked, Path(self.root.name)), daemon=True)
+        self.process.start()
+        asked.close()
+        assert self._told(), f"{name}: the sound files are not read"
+
+    def read(self, case):
+        """What came of a case: what is wrong, or "", what it was, and the content of the file that was changed."""
+        content = b""
+        try:
+            self.asking.send(case)
+            content = self._told()
+            return *self._told(), content
+        except EOFError:
+            self.process.join(10)
+            return f"the process ended with {self.process.exitcode}", "crash", content
+        except TimeoutError:
+            self.process.kill()
+            return f"more than {WALL_SECONDS} s", "hang", content
+
+    def _told(self):
+        if not self.asking.poll(WALL_SECONDS):
+            raise TimeoutError
+        return self.asking.recv()
+
+    def close(self):
+        self.process.kill()
+        self.process.join()
+        self.root.cleanup()
+
+
+def fuzz(name, cases, seconds, tell=print):
+    """Read cases of a target, for so many seconds: how many, what came of them, and {what is wrong: the first case}."""
+    reader, results, findings, begun, told = Reader(name), Counter(), {}, time.monotonic(), 0
+    for case in cases:
+        wrong, result, content = reader.read(case)
+        results[result] += 1
+        if wrong and (wrong, result) not in findings:
+            findings[wrong, result] = case
+            OUTPUT.mkdir(parents=True, exist_ok=True)
+            (OUTPUT / f"{name}-{case}").write_bytes(content)
+            tell(f"{name} {case}: {result}\n{wrong}", flush=True)
+        if not reader.process.is_alive():
+            reader.close()
+            reader = Reader(name)
+        if (spent := time.monotonic() - begun) > told + EVERY:
+            told = spent
+            tell(f"{name}: {spent:.0f} s, {results.total()} cases, {len(findings)} findings", flush=True)
+        if spent > seconds:
+            break
+    reader.close()
+    return results, findings
+
+
+def main():
+    os.environ |= {"MALLOC_ARENA_MAX": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}  # an arena is 64 MiB that nobody asked for
+    from fuzz_targets import TARGETS
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("targets", nargs="*", help=f"out of {', '.join(TARGETS)}; default: all")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--first", type=int, default=0)
+    args = parser.parse_args()
+    bad = False
+    for name in args.targets or TARGETS:
+        results, findings = fuzz(name, range(args.first, 10**9), args.seconds)
+        bad |= bool(findings)
+        told = ", ".join(f"{result} {times}" for result, times in results.most_common(8))
+        print(f"{name}: {results.total()} cases in {args.seconds:.0f} s, {results['read']} read, {len(results)} outcomes, "
+              f"{len(findings)} findings ({told})", flush=True)  # fmt: skip
+    sys.exit(bad)
+
+
+if __name__ == "__main__":
+    main()
