@@ -28,9 +28,11 @@ CPU_SECONDS, WALL_SECONDS, MEMORY = 10, 120, 2**30
 OUTPUT = Path("output/fuzz")
 EVERY = 30  # seconds between two lines of progress
 # What no file may bring a reader to: events of `sys.addaudithook`.
-FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class", "ctypes.dlopen"}
-FORBIDDEN |= {"socket.connect", "socket.getaddrinfo", "urllib.Request", "webbrowser.open"}
-CHANGING = {"os.remove": 0, "os.rename": 1, "os.mkdir": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.chmod": 0}
+FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class"}
+FORBIDDEN |= {"ctypes.dlopen", "socket.connect", "socket.getaddrinfo", "urllib.Request", "webbrowser.open"}
+# Of those that change the disk, at which place of their arguments a path is, and the folder that it starts from.
+CHANGING = {"os.remove": (0, 1), "os.rename": (1, 3), "os.mkdir": (0, 2), "os.rmdir": (0, 1), "os.link": (1, 3)}
+CHANGING |= {"os.symlink": (1, 2), "os.chmod": (0, 2), "os.truncate": (0, 0)}
 
 
 def changed(name, case, sound):
@@ -50,26 +52,29 @@ def changed(name, case, sound):
 
 
 class Watch:
-    """Notes what a reader does that it must not, while it reads."""
+    """Notes what a reader does that it must not, while it reads; it may write into the folders that are allowed."""
 
-    def __init__(self, folder):
-        self.folder, self.active, self.found = str(folder), False, []
+    def __init__(self, *allowed):
+        self.allowed = tuple(map(str, allowed))
+        self.active, self.found = False, []
         sys.addaudithook(self)
 
     def __call__(self, event, args):
         if not self.active:
             return
         if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            self._check(event, args[0])
+            self._check(event, args[0], -1)
         elif event in CHANGING:
-            self._check(event, args[CHANGING[event]])
+            self._check(event, *(args[place] for place in CHANGING[event]))
         elif event in FORBIDDEN:
             self.found.append(f"{event} {args}")
 
-    def _check(self, event, path):
-        inside = isinstance(path, int) or os.path.abspath(os.fsdecode(path)).startswith((self.folder, tempfile.gettempdir()))
-        if not inside and os.fsdecode(path) != os.devnull and "__pycache__" not in os.fsdecode(path):
-            self.found.append(f"{event} {path}")
+    def _check(self, event, path, start):
+        if not isinstance(path, int):
+            start = os.readlink(f"/proc/self/fd/{start}") if isinstance(start, int) and start >= 0 else os.getcwd()
+            name = os.path.normpath(os.path.join(start, os.fsdecode(path)))
+            if not name.startswith(self.allowed) and name != os.devnull and "__pycache__" not in name:
+                self.found.append(f"{event} {name}")
 
 
 def outcome(target, folder, watch):
@@ -107,16 +112,17 @@ def work(name, asked, root):
     from fuzz_targets import TARGETS
 
     warnings.simplefilter("ignore")
-    target, sound, seeds, watch = TARGETS[name], [], root / "seeds", Watch(root)
-    seeds.mkdir()
+    seeds, folder, temporary = (root / part for part in ("seeds", "case", "temporary"))
+    target, sound, watch = TARGETS[name], [], Watch(folder, temporary)
+    seeds.mkdir(), temporary.mkdir()
+    tempfile.tempdir = str(temporary)
     target.write(seeds)
-    for folder in sorted(seeds.iterdir()):
-        sound.append({str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()})
-        target.read(folder)
+    for own in sorted(seeds.iterdir()):
+        sound.append({str(path.relative_to(own)): path.read_bytes() for path in own.rglob("*") if path.is_file()})
+        target.read(own)
     asked.send(len(sound))
     while (case := asked.recv()) is not None:
         files, path = changed(name, case, sound)
-        folder = root / "case"
         for inner, content in files.items():
             (folder / inner).parent.mkdir(parents=True, exist_ok=True)
             (folder / inner).write_bytes(content)
@@ -199,7 +205,7 @@ def main():
         results, findings = fuzz(name, range(args.first, 10**9), args.seconds)
         bad |= bool(findings)
         told = ", ".join(f"{result} {times}" for result, times in results.most_common(8))
-        print(f"{name}: {results.total()} cases in {args.seconds:.0f} s, {results['read']} read, {len(results)} outcomes, "
+        print(f"{name}: {results.total()} cases {results['read']} read, {len(results)} outcomes, "
               f"{len(findings)} findings ({told})", flush=True)  # fmt: skip
     sys.exit(bad)
 

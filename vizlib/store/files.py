@@ -74,7 +74,7 @@ def read_network(folder: Path) -> dict | None:
             wanted = f"expected a folder of statistics, or a new one; received {folder} without {NETWORK}."
             raise ValueError(wanted) from None
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"expected an intact {NETWORK} in {folder}; received: {error}.") from error
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:
