@@ -33,12 +33,13 @@ explorer = viz.explore("mini", "partworld", "output", 40, steps=3, n=1)
 def told():
     gc.collect()
     found, process = explorer.result, psutil.Process()
-    facts = {"MB": process.memory_info().rss // 10**6, "threads": process.num_threads(), "python": threading.active_count()}
+    facts = {"MB": process.memory_info().rss // 10**6, "threads": process.num_threads()}
+    facts["python"] = threading.active_count()
     shown = [re.search("src='(.*?)'", explorer.panels[name].value) for name in ("saliency", "baseline", "made")]
     facts["shown"] = [x and hashlib.sha256(x[1].encode()).hexdigest() for x in shown]
     if found and found.made:
-        made = found.made.provenance
-        facts["made"] = [found.class_name, found.layer, made["seed"], found.made.images.shape[1], made["identity"]["weights"]]
+        made, side = found.made.provenance, found.made.images.shape[1]
+        facts["made"] = [found.class_name, found.layer, made["seed"], side, made["identity"]["weights"]]
     print(json.dumps(facts))
 """
 CELLS = SETUP, "explorer", "told()"
@@ -49,9 +50,8 @@ LAYERS = "block2_conv2", "block3_conv3", "block1_conv2"
 def large(net):
     """A network of the same convolutions for images of 192 px, which have previews."""
     image = keras.Input((192, 192, 3))
-    model = keras.models.clone_model(
-        keras.Model(net.model.inputs, net.model.get_layer("block3_pool").output), input_tensors=image
-    )
+    convolutions = keras.Model(net.model.inputs, net.model.get_layer("block3_pool").output)
+    model = keras.models.clone_model(convolutions, input_tensors=[image])
     model.set_weights(net.model.get_weights()[:14])
     x = keras.layers.GlobalAveragePooling2D()(model.output)
     return keras.Model(image, keras.layers.Dense(len(net.classes), name="predictions")(x))
@@ -68,6 +68,9 @@ class User:
     def open(self):
         self.page = self.open_page()
         self.panel = Panel(self.page)
+        self.cell(1)
+        self.panel.button("Run").wait_for()
+        self.page.get_by_text("more", exact=True).last.click()
 
     def cell(self, number, page=None):
         """Run a cell of the notebook, and return its output."""
@@ -138,7 +141,7 @@ class User:
         """The page shows what the kernel holds, of what was chosen last."""
         facts = self.told()
         made = [self.chosen["class"], self.chosen["layer"], self.chosen["seed"], self.chosen["size"],
-                self.networks[self.chosen["network"]]]  # fmt: skip
+                self.networks[self.chosen["network"]].identity["weights"]]  # fmt: skip
         if facts.get("made") != made:
             self.wrong.append(f"{kind}: chosen {made}, made {facts.get('made')}")
         shown = [self.picture(title) for title in ("Saliency of real", "Simonyan baseline", "From the statistics")]
@@ -172,8 +175,6 @@ class User:
         self.panel.button("Run").click()
         self.page.close()
         self.open()
-        self.cell(1)
-        self.panel.button("Run").wait_for()
         self.done["closed pages"] += 1
 
 
@@ -185,10 +186,11 @@ def main(minutes="10"):
         mini.model.save(folder / "small.keras")
         for name in ("large", "small"):
             (folder / f"{name}.txt").write_text("\n".join(mini.classes))
-        networks = {name: viz.load_network(folder / name).identity["weights"] for name in ("small.keras", "large.keras")}
-        networks["mini"] = mini.identity["weights"]
+        networks = {name: viz.load_network(folder / name) for name in ("small.keras", "large.keras")} | {"mini": mini}
         cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "soak.ipynb")
+        kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, folder / "soak.ipynb")
         free = "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
         options = "--no-browser", "--ServerApp.port_retries=0", "--allow-root", f"--port={PORT}"
         server = serve(["jupyterlab", *options, *free], PORT, folder)
@@ -209,9 +211,9 @@ def main(minutes="10"):
         try:
             user, runs = User(open_page, networks), 0
             while time.monotonic() - begun < 60 * float(minutes):
-                if runs and runs % 40 == 0:
+                if runs % 20 == 15:
                     user.close_page()
-                elif runs % 40 == 20:
+                elif runs % 20 == 5:
                     user.second_page()
                 user.run()
                 runs += 1
@@ -221,7 +223,8 @@ def main(minutes="10"):
                     print(f"{(time.monotonic() - begun) / 60:.0f} min, {runs} runs: {user.facts['MB']} MB, "
                           f"{user.facts['threads']} threads, {user.facts['python']} of Python; {dict(user.done)}; "
                           f"{len(user.wrong)} wrong", flush=True)  # fmt: skip
-            print(f"{runs} runs; memory {user.facts['MB'] / first['MB'] - 1:+.1%} since the first ten", *user.wrong, sep="\n")
+            grown = user.facts["MB"] / first["MB"] - 1
+            print(f"{runs} runs; memory {grown:+.1%} since the first ten", *user.wrong, sep="\n")
         finally:
             browser.close()
             server.terminate()

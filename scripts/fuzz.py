@@ -107,55 +107,62 @@ def _out_of_memory(error):
     return False
 
 
-def work(name, asked, root):
-    """In a process of its own: read the cases that are asked for, and tell what came of each."""
+def work(asked, root):
+    """In a process of its own: read the cases that are asked for, and tell what was changed and what came of it."""
     from fuzz_targets import TARGETS
 
     warnings.simplefilter("ignore")
-    seeds, folder, temporary = (root / part for part in ("seeds", "case", "temporary"))
-    target, sound, watch = TARGETS[name], [], Watch(folder, temporary)
-    seeds.mkdir(), temporary.mkdir()
-    tempfile.tempdir = str(temporary)
-    target.write(seeds)
-    for own in sorted(seeds.iterdir()):
-        sound.append({str(path.relative_to(own)): path.read_bytes() for path in own.rglob("*") if path.is_file()})
-        target.read(own)
-    asked.send(len(sound))
-    while (case := asked.recv()) is not None:
-        files, path = changed(name, case, sound)
+    folder, temporary, sound = root / "case", root / "temporary", {}
+    temporary.mkdir()
+    tempfile.tempdir, watch = str(temporary), Watch(folder, temporary)
+    while True:
+        name, case = asked.recv()
+        if name not in sound:
+            sound[name] = [*_sound(TARGETS[name], root / name)]
+        files, path = changed(name, case, sound[name])
         for inner, content in files.items():
             (folder / inner).parent.mkdir(parents=True, exist_ok=True)
             (folder / inner).write_bytes(content)
         asked.send(files[path])
-        asked.send(outcome(target, folder, watch))
+        asked.send(outcome(TARGETS[name], folder, watch))
         shutil.rmtree(folder)
 
 
-class Reader:
-    """A process that reads cases of a target."""
+def _sound(target, folder):
+    """Sets of files that are as they should be, {path: bytes}, and are read."""
+    folder.mkdir()
+    target.write(folder)
+    for own in sorted(folder.iterdir()):
+        yield {str(path.relative_to(own)): path.read_bytes() for path in own.rglob("*") if path.is_file()}
+        target.read(own)
 
-    def __init__(self, name):
-        self.name, self.root = name, tempfile.TemporaryDirectory(prefix="vizlib-fuzz-")
+
+class Reader:
+    """A process that reads cases, and another one after it where it comes to an end."""
+
+    def __init__(self):
+        self.root = tempfile.TemporaryDirectory(prefix="vizlib-fuzz-", ignore_cleanup_errors=True)
         context = multiprocessing.get_context("spawn")
         self.asking, asked = context.Pipe()
-        self.process = context.Process(target=work, args=(name, asked, Path(self.root.name)), daemon=True)
+        self.process = context.Process(target=work, args=(asked, Path(self.root.name)), daemon=True)
         self.process.start()
         asked.close()
-        assert self._told(), f"{name}: the sound files are not read"
 
-    def read(self, case):
+    def read(self, name, case):
         """What came of a case: what is wrong, or "", what it was, and the content of the file that was changed."""
         content = b""
         try:
-            self.asking.send(case)
+            self.asking.send((name, case))
             content = self._told()
             return *self._told(), content
-        except EOFError:
+        except (EOFError, ConnectionError):
             self.process.join(10)
-            return f"the process ended with {self.process.exitcode}", "crash", content
+            ended = f"the process ended with {self.process.exitcode}", "crash", content
         except TimeoutError:
-            self.process.kill()
-            return f"more than {WALL_SECONDS} s", "hang", content
+            ended = f"more than {WALL_SECONDS} s", "hang", content
+        self.close()
+        self.__init__()
+        return ended
 
     def _told(self):
         if not self.asking.poll(WALL_SECONDS):
@@ -168,26 +175,22 @@ class Reader:
         self.root.cleanup()
 
 
-def fuzz(name, cases, seconds, tell=print):
-    """Read cases of a target, for so many seconds: how many, what came of them, and {what is wrong: the first case}."""
-    reader, results, findings, begun, told = Reader(name), Counter(), {}, time.monotonic(), 0
+def fuzz(reader, name, cases, seconds=float("inf")):
+    """Read cases of a target, for so many seconds: {what came of them: times}, {what is wrong: the first case}."""
+    results, findings, begun, told = Counter(), {}, time.monotonic(), 0
     for case in cases:
-        wrong, result, content = reader.read(case)
+        wrong, result, content = reader.read(name, case)
         results[result] += 1
         if wrong and (wrong, result) not in findings:
             findings[wrong, result] = case
             OUTPUT.mkdir(parents=True, exist_ok=True)
             (OUTPUT / f"{name}-{case}").write_bytes(content)
-            tell(f"{name} {case}: {result}\n{wrong}", flush=True)
-        if not reader.process.is_alive():
-            reader.close()
-            reader = Reader(name)
+            print(f"{name} {case}: {result}\n{wrong}", flush=True)
         if (spent := time.monotonic() - begun) > told + EVERY:
             told = spent
-            tell(f"{name}: {spent:.0f} s, {results.total()} cases, {len(findings)} findings", flush=True)
+            print(f"{name}: {spent:.0f} s, {results.total()} cases, {len(findings)} findings", flush=True)
         if spent > seconds:
             break
-    reader.close()
     return results, findings
 
 
@@ -202,7 +205,9 @@ def main():
     args = parser.parse_args()
     bad = False
     for name in args.targets or TARGETS:
-        results, findings = fuzz(name, range(args.first, 10**9), args.seconds)
+        reader = Reader()
+        results, findings = fuzz(reader, name, range(args.first, 10**9), args.seconds)
+        reader.close()
         bad |= bool(findings)
         told = ", ".join(f"{result} {times}" for result, times in results.most_common(8))
         print(f"{name}: {results.total()} cases {results['read']} read, {len(results)} outcomes, "
