@@ -194,7 +194,7 @@ class Network:
 
     def from_input(self, layer: str, form: Callable) -> tuple[keras.Model, keras.Model, Graph]:
         """The network as two models, the first from images to the model's input, the second from [images, that] to
-        {layer: activations}, and the graph, of a form of `Graph`, that they are parts of.
+        {layer: activations}, and the graph, of a form of graph, that they are parts of.
         """
         images, graph = self.graph(None, form)
         seen = next(x for x, own in zip(graph.inputs, self.model.inputs, strict=True) if own is self._input)

@@ -59,7 +59,7 @@ class Term:
 
 @dataclass(frozen=True)
 class LayerTerm(Term):
-    """The base of terms that look at one layer. layer: its name, as in `Network.features`, or "image"."""
+    """The base of terms that look at one layer. layer: its name, one of `Network.layers`, or "image"."""
 
     layer: str
 
