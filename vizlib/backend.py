@@ -119,7 +119,8 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
 
         def of_image(i):
             orders = np.argsort(transposed(values[i]), axis=1)
-            np.put_along_axis(found[i], orders, quantiles[i].T[:, which], axis=1)
+            orders += np.arange(0, orders.size, p)[:, None]  # into all of the image: half the time of put_along_axis
+            found[i].reshape(-1)[orders.reshape(-1)] = np.take(quantiles[i].T, which, axis=1).reshape(-1)
 
         with ThreadPoolExecutor() as threads:
             list(threads.map(of_image, range(len(values))))
