@@ -92,6 +92,8 @@ def add_contents(app, name, source):
 
 def as_text(app, kind, name, value, options, lines):
     """A docstring is text with names in backticks: nothing else in it means anything."""
+    if lines and lines[0].startswith("Alias for field number"):  # which Python says of any named tuple
+        lines.clear()
     if kind in ("function", "class") and not lines and value.__module__.startswith("vizlib"):
         warn(f"{name}: no docstring")
     escaped = (re.sub(r"[*|\\]|_\b", r"\\\g<0>", line) for line in lines)
@@ -99,8 +101,8 @@ def as_text(app, kind, name, value, options, lines):
 
 
 def shorten(app, kind, name, value, options, arguments, returned):
-    """What NumPy takes for an array is a page of types."""
-    return arguments and arguments.replace(EXPANDED, "ArrayLike"), returned
+    """What NumPy takes for an array is a page of types, and what a dataclass says of a new list is no Python."""
+    return arguments and arguments.replace(EXPANDED, "ArrayLike").replace("<factory>", "..."), returned
 
 
 def find(app, env, node, text):
