@@ -7,8 +7,8 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test lint lab notebooks report runs versions docs gallery bench realism layers train clean
-.PHONY: attribution shortcuts photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
+.PHONY: help demo test core lint lab notebooks report runs versions docs gallery bench realism layers train clean
+.PHONY: attribution shortcuts shortcut-samples photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,10 +23,14 @@ CORE := saliency attribution optimize terms views network identity batches compi
 test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
 	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
-	$(SERIAL) KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+	$(MAKE) core BACKEND=jax
 
-lint: .venv/ready  ## ruff over the code and the notebooks
+core: .venv/ready  ## the tests of the core on BACKEND, a backend of Keras other than TensorFlow
+	$(SERIAL) KERAS_BACKEND=$(BACKEND) JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+
+lint: .venv/ready  ## ruff over the code and the notebooks, mypy over the package
 	$(PY) -m ruff check .
+	$(PY) -m mypy
 
 lab: .venv/ready  ## JupyterLab on the notebooks
 	$(PY) -m jupyterlab notebooks
@@ -85,6 +89,9 @@ photo-attribution-224: .venv/ready
 shortcuts: .venv/ready  ## plant shortcuts in small networks, and count how many are found
 	$(PY) scripts/shortcuts.py
 
+shortcut-samples: .venv/ready  ## count how many new images carry the marks that were planted
+	$(PY) scripts/shortcut_samples.py
+
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py
 
@@ -97,7 +104,7 @@ train: .venv/ready  ## rebuild the embedded network and its judges in data/
 	$(PY) scripts/train.py
 
 clean:  ## remove what the other targets made, but .venv
-	rm -rf output build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf output build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 .venv/ready: setup.cfg pyproject.toml

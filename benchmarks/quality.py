@@ -21,7 +21,7 @@ def enlarged(coefficients):
     """The variables of a `Cosine` of twice the size, for the same images."""
     n, size = coefficients.shape[:2]
     larger = np.zeros((n, 2 * size, 2 * size, 3), "float32")
-    scale, larger_scale = (Cosine(s)._constants[1] for s in (size, 2 * size))
+    scale, larger_scale = (Cosine(s)._constants[2] for s in (size, 2 * size))
     larger[:, :size, :size] = 2 * coefficients * scale / larger_scale[:size, :size]
     return larger
 

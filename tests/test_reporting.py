@@ -1,7 +1,9 @@
 """The report: what it says, that it goes on where it was stopped, and that pages stand alone."""
 
 import re
+from functools import partial
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -126,12 +128,36 @@ def test_a_shortcut_is_told_and_its_place_framed():
 
 
 @pytest.mark.parametrize(("classes", "images", "tried"), [(2, 8, False), (3, 7, False), (3, 8, True), (3, 20, True)])
-def test_shortcuts_are_looked_for_where_there_are_enough_images(monkeypatch, classes, images, tried):
+def test_shortcuts_are_looked_for_once_where_there_are_enough_images(monkeypatch, tmp_path, classes, images, tried):
     asked = []
-    monkeypatch.setattr(writing, "shortcuts", lambda net, images: asked.append([*map(len, images.values())]))
-    answer = sections.Answers(np.zeros((images, 4, 4, 3)), None, None, None)
-    writing._shortcuts(None, dict.fromkeys(range(classes), answer))
-    assert asked == [[min(images, writing.TRIED)] * classes] * tried
+    frame = pd.DataFrame({"class": ["a"], "ratio": [1 / 3], "confident": [True], "where": [((0, 1, 2, 3, 4),)]})
+
+    def shortcuts(net, images, progress):
+        asked.append([*map(len, images.values())])
+        return frame
+
+    monkeypatch.setattr(writing, "shortcuts", shortcuts)
+    answer = sections.Answers(np.zeros((images, 4, 4, 3)), None, None, None, None)
+    asking = None, dict.fromkeys(range(classes), answer), tmp_path / "kept.json"
+    for key, times in (("a", 1), ("a", 1), ("b", 2)):
+        found = writing._shortcuts(*asking, key, False)
+        assert asked == [[min(images, writing.TRIED)] * classes] * times * tried
+        if tried:
+            pd.testing.assert_frame_equal(found.drop(columns="where"), frame.drop(columns="where"))
+            assert found["where"].tolist() == [[[0, 1, 2, 3, 4]]]
+
+
+def test_of_sigmoids_those_above_a_half_are_recognised():
+    """A second class with a higher probability takes nothing from the first."""
+    scores = np.array([[1.0, 2.0, -1.0], [-1.0, -3.0, -2.0], [-1.0, -2.0, 3.0]])
+    for sigmoid, right, seen in ((True, [True, False, False], [0, 2, 2]), (False, [False, True, False], [1, 0, 2])):
+        net = SimpleNamespace(
+            scores=lambda images: scores, is_sigmoid=sigmoid, class_index=lambda name: 0, log_probabilities=lambda s: s
+        )
+        net.recognised = partial(viz.Network.recognised, net)
+        found = sections.answers(net, None, "a")
+        assert found.right.tolist() == right and found.seen.tolist() == seen
+        np.testing.assert_array_equal(found.probability, np.exp(scores[:, 0]))
 
 
 def test_the_class_that_is_confused_most(mini):
@@ -139,7 +165,7 @@ def test_the_class_that_is_confused_most(mini):
     k = [mini.class_index(name) for name in ("face", "cat", "car")]
 
     def answer(seen, probable):
-        return sections.Answers(None, np.array(seen), np.eye(12)[probable][None] * 0.5, None)
+        return sections.Answers(None, None, np.array(seen), np.eye(12)[probable][None] * 0.5, None)
 
     found = {"face": answer([k[0], k[0]], k[2]), "cat": answer([k[1]], k[1]), "car": answer([k[2]], k[2])}
     assert writing.nearest(mini, "face", found) == "car"

@@ -39,7 +39,7 @@ def network(corner=0.0, everywhere=0.0):
 
 
 def test_corner_that_is_read_comes_first_with_its_share_of_the_margin():
-    frame = viz.shortcuts(network(corner=20), pictures(red=(CORNER, 0.4)))
+    frame = viz.shortcuts(network(corner=20), pictures(red=(CORNER, 0.4)), progress=False)
     first = frame.iloc[0]
     assert (first["class"], first["kind"], first["name"]) == ("red", "place", "rows 0-8, columns 0-8")
     share = 20 * 0.4 / (20 * 0.4 + 10 * 0.5)  # what the corner adds to the score, over corner and square

@@ -107,7 +107,7 @@ def test_memory_has_an_end(tmp_path, monkeypatch):
 
 
 def test_a_network_that_was_trained_since_is_not_asked(store):
-    store.network = Net()
+    store._network = Net()
     store.network.identity = NET.identity | {"weights": "9" * 64}
     np.testing.assert_allclose(store.activations("cat", "conv", np.array([1])), VALUES[[1]], rtol=2**-11)  # from disk
     files.write_layer(store.path, "cat", "conv", states(), True)
@@ -182,6 +182,23 @@ def test_a_layer_without_positions_is_drawn_given_the_one_above(store):
     np.testing.assert_allclose(drawn["far"], expected, rtol=1e-5, atol=1e-5)
     weights = drawn.mixtures["far"][0].weights
     np.testing.assert_allclose(weights @ store.activations("cat", "far"), drawn["far"][0], atol=1e-4)
+
+
+def test_under_what_is_drawn_given_a_layer_without_positions_lie_patches_of_the_images_nearest_to_it(tmp_path):
+    class Deep(Net):
+        layers = ("near", "conv", "far")
+
+    store = StatsStore(tmp_path / "stats", Deep())
+    fill(store, keep=True)
+    lower_layer(store)
+    flat = np.random.default_rng(2).standard_normal((N, 6)).astype("float32") + VALUES[:, 0, :2].reshape(N, 6)
+    files.write_layer(store.path, "cat", "far", states(flat, False), False, flat)
+    drawn = store.sample("cat", ["far", "conv", "near"], 3, seed=1)
+    model = store.model("cat", "conv", "Snapshots")
+    for mixture, below in zip(drawn.mixtures["conv"], drawn.mixtures["near"], strict=True):
+        assert mixture.weights.min() < 0  # which are no shares of patches
+        apart = np.linalg.norm(model.coordinates_ - mixture.weights @ model.coordinates_[mixture.images], axis=1)
+        assert {*below.images} <= {*np.argsort(apart)[: statistics.quilting.NEIGHBOURS]}
 
 
 def test_the_network_is_asked_once_for_layers_drawn_together(tmp_path):

@@ -1,11 +1,20 @@
 """Arrays: images as the library has them, float32 RGB in [0, 1], (n, height, width, 3), and a fast transpose."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 ROWS = 64  # that are transposed at a time
+
+# What type checkers know of arrays: dtypes, and of some how many axes there are.
+ImagesLike = NDArray[np.uint8 | np.floating[Any]]  # (n, height, width, 3), or one image (height, width, 3)
+Images = np.ndarray[tuple[int, int, int, int], np.dtype[np.float32]]  # (n, height, width, 3), and gradients of such
+Maps = np.ndarray[tuple[int, int, int], np.dtype[np.float32]]  # (n, height, width)
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]  # (n, k), such as class scores
+Activations = NDArray[np.float32]  # (n, h, w, channels) or (n, units)
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
 
 Size = int | tuple[int, int]  # pixels of a side of a square, or a height and a width
 
@@ -15,6 +24,9 @@ class Rows(Protocol):
 
     shape: tuple[int, ...]
 
+    @property
+    def dtype(self) -> np.dtype: ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice, /) -> np.ndarray: ...
@@ -22,10 +34,10 @@ class Rows(Protocol):
 
 def sides(size: Size) -> tuple[int, int]:
     """The height and the width of a size, in pixels."""
-    return (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    return (size, size) if isinstance(size, (int, np.integer)) else (*size,)
 
 
-def as_images(array: ArrayLike) -> np.ndarray:
+def as_images(array: ArrayLike) -> Images:
     """Images in the library's own form: float32 RGB in [0, 1], (n, height, width, 3).
 
     array: uint8 in [0, 255] or float in [0, 1], (n, height, width, 3) or one image (height, width, 3);
@@ -38,7 +50,7 @@ def as_images(array: ArrayLike) -> np.ndarray:
         raise ValueError(f"expected images of shape {wanted}; received {array.shape}.")
     images = array.reshape(-1, *array.shape[-3:])
     if images.dtype == np.uint8:
-        return images / np.float32(255)
+        return np.divide(images, 255, dtype=np.float32)
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"expected float in [0, 1] or uint8 in [0, 255]; received dtype {images.dtype}.")
     images = images.astype(np.float32, copy=False)
@@ -48,7 +60,7 @@ def as_images(array: ArrayLike) -> np.ndarray:
     return images
 
 
-def to_uint8(images: ArrayLike) -> np.ndarray:
+def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
     """Images, as `as_images` takes them, to uint8 in [0, 255], rounded, of the same shape."""
     return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
+from vizlib._arrays import Activations, Floats, Images, ImagesLike, Integers, Matrix
+from vizlib.backend import as_array
 from vizlib.images import as_images, to_uint8
 from vizlib.statistics import Snapshots, power_spectrum
 
@@ -25,7 +28,7 @@ GAP = 2  # pixels between images
 FRAME = 255, 230, 0  # the colour of a frame, in [0, 255]
 
 
-def mosaic(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+def mosaic(images: ImagesLike, columns: int | None = None) -> NDArray[np.float32]:
     """The images side by side, row after row, with white gaps: float32 RGB in [0, 1], (height, width, 3).
 
     images: (n, h, w, 3), as `as_images` takes them. columns: images in a row; None for all of them. Places that are
@@ -42,7 +45,7 @@ def mosaic(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     return canvas
 
 
-def enlarged(images: np.ndarray, width: int = 400) -> np.ndarray:
+def enlarged(images: ImagesLike, width: int = 400) -> NDArray[np.uint8]:
     """The images as a near-square mosaic, enlarged up to some width in pixels by whole factors: uint8.
 
     The number of columns is even.
@@ -53,14 +56,14 @@ def enlarged(images: np.ndarray, width: int = 400) -> np.ndarray:
     return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
-def png(images: np.ndarray, width: int = 400) -> bytes:
+def png(images: ImagesLike, width: int = 400) -> bytes:
     """The bytes of a PNG of the images, `enlarged`; made with Pillow, and so in any thread."""
     with BytesIO() as file:
         Image.fromarray(enlarged(images, width)).save(file, format="PNG")
         return file.getvalue()
 
 
-def gradient_colours(gradients: np.ndarray) -> np.ndarray:
+def gradient_colours(gradients: Floats) -> Images:
     """Signed gradients (n, h, w, 3) as images: mid-grey where 0, brighter where positive, darker where negative.
 
     Each is scaled by the 99th percentile of its magnitude, and what lies beyond is clipped; where that is 0, because
@@ -73,7 +76,7 @@ def gradient_colours(gradients: np.ndarray) -> np.ndarray:
 
 
 def image_grid(
-    rows: Mapping[str, np.ndarray], columns: Sequence[str] | None = None, title: str | None = None
+    rows: Mapping[str, ImagesLike], columns: Sequence[str] | None = None, title: str | None = None
 ) -> Figure:
     """A row of images for each label.
 
@@ -95,8 +98,8 @@ def image_grid(
 
 
 def saliency_grid(
-    images: np.ndarray,
-    gradients: Mapping[str, np.ndarray],
+    images: ImagesLike,
+    gradients: Mapping[str, Images],
     columns: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -109,8 +112,8 @@ def saliency_grid(
 
 
 def overlay(
-    images: np.ndarray,
-    maps: np.ndarray | Mapping[str, np.ndarray],
+    images: ImagesLike,
+    maps: Floats | Mapping[str, Floats],
     columns: Sequence[str] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -142,7 +145,7 @@ def overlay(
     return figure
 
 
-def activation_maps(activations: Mapping[str, np.ndarray], channels: int = 8, title: str | None = None) -> Figure:
+def activation_maps(activations: Mapping[str, Activations], channels: int = 8, title: str | None = None) -> Figure:
     """Where channels are active, in samples from several sources.
 
     activations: {label: float (n, h, w, c)}, a row for each sample. channels: how many to show: those with the
@@ -183,7 +186,7 @@ def spectrum(
     return _lines(curves, title, xlabel="components", ylabel="share of the variance", ylim=(0, 1))
 
 
-def losses(history: Mapping[str, np.ndarray], title: str | None = "Losses") -> Figure:
+def losses(history: Mapping[str, Matrix], title: str | None = "Losses") -> Figure:
     """The loss of each term over the steps, averaged over the images; the scale is logarithmic where all are positive.
 
     history: {term: float (steps, n)}, weighted losses.
@@ -193,14 +196,14 @@ def losses(history: Mapping[str, np.ndarray], title: str | None = "Losses") -> F
     return _lines(curves, title, xlabel="step", ylabel="weighted loss", yscale=scale)
 
 
-def power_spectra(sets: Mapping[str, np.ndarray], title: str | None = "Power of the brightness") -> Figure:
+def power_spectra(sets: Mapping[str, ImagesLike], title: str | None = "Power of the brightness") -> Figure:
     """The mean power of images in each octave of frequencies, on a logarithmic scale.
 
     sets: {label: images (n, h, w, 3)}, as `as_images` takes them. The mean is geometric, the octaves are those of
     `statistics.power_spectrum`.
     """
     curves = {
-        label: np.exp(np.mean(np.asarray(power_spectrum(as_images(images))), axis=0)) for label, images in sets.items()
+        label: np.exp(as_array(power_spectrum(as_images(images))).mean(axis=0)) for label, images in sets.items()
     }
     return _lines(curves, title, xlabel="octave of frequencies, from coarse to fine", ylabel="power", yscale="log")
 
@@ -254,7 +257,7 @@ def strongest(
     return image_grid(rows, heads, title or f"{layer}, channel {channel}")
 
 
-def close_ups(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+def close_ups(images: ImagesLike, boxes: Integers) -> Images:
     """Each image with a frame around a part of it, followed by that part, enlarged: float32 (2 n, h, w, 3) in [0, 1].
 
     images: (n, h, w, 3), as `as_images` takes them. boxes: int (n, 4), top, left, bottom and right, the last two
@@ -267,7 +270,8 @@ def close_ups(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         high, wide = max(1, round(zoom * height)), max(1, round(zoom * width))
         top = int(np.clip((top + bottom - high) // 2, 0, height - high))
         left = int(np.clip((left + right - wide) // 2, 0, width - wide))
-        part = Image.fromarray(image[top : top + high, left : left + wide]).resize((width, height), Image.BICUBIC)
+        part = Image.fromarray(image[top : top + high, left : left + wide])
+        part = part.resize((width, height), Image.Resampling.BICUBIC)
         framed = image.copy()
         framed[top : top + high, left : left + wide] = FRAME
         inside = np.s_[top + 1 : top + high - 1, left + 1 : left + wide - 1]
@@ -276,7 +280,7 @@ def close_ups(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return as_images(np.stack(found))
 
 
-def confusions(shares: np.ndarray, names: Sequence[str], title: str | None = None) -> Figure:
+def confusions(shares: Floats, names: Sequence[str], title: str | None = None) -> Figure:
     """What images of a class, a row, are taken for, a column: shares in [0, 1], (classes, classes), in percent."""
     side = 0.42 * len(names) + 1.2
     figure, ((axis,),) = _figure(1, 1, (side, side), title)

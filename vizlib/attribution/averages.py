@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 
+from vizlib._arrays import Images, ImagesLike
 from vizlib.attribution.gradients import gradients
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, values
 from vizlib.networks.network import Network
@@ -13,7 +14,7 @@ INCOMPLETE = 0.05  # of what an image does to a neuron that may be missing befor
 
 def smooth_grad(
     net: Network,
-    images: np.ndarray,
+    images: ImagesLike,
     layer: str,
     neuron: Neuron,
     n: int = 32,
@@ -21,7 +22,7 @@ def smooth_grad(
     rule: str = "gradient",
     seed: int = 0,
     progress: bool = True,
-) -> np.ndarray:
+) -> Images:
     """SmoothGrad (Smilkov et al. 2017): the mean of `saliency` over noisy copies of an image, float32 (n, h, w, 3).
 
     n: how many copies. noise: standard deviation of the normal noise of each, in units of the range of an image's
@@ -47,13 +48,13 @@ def smooth_grad(
 
 def integrated_gradients(
     net: Network,
-    images: np.ndarray,
+    images: ImagesLike,
     layer: str,
     neuron: Neuron,
     baseline: np.ndarray | float = 0.0,
     steps: int = 50,
     progress: bool = True,
-) -> np.ndarray:
+) -> Images:
     """What each pixel adds to a neuron on the straight way from a baseline to the image, float32 (n, h, w, 3).
 
     The sum over an image is what the neuron answers to it less what it answers to the baseline (completeness;

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from vizlib._arrays import Floats, Images, ImagesLike, Integers
 from vizlib.attribution.gradients import summed_gradient
 from vizlib.attribution.neurons import on_arrays
 from vizlib.networks import Network
@@ -23,12 +24,12 @@ class StrongestImages(NamedTuple):
     int (k, 4), the part of the image that counts there, see `receptive_fields`.
     """
 
-    images: np.ndarray
+    images: Images
     classes: list[str]
-    samples: np.ndarray
-    values: np.ndarray
-    positions: np.ndarray
-    boxes: np.ndarray
+    samples: Integers
+    values: Floats
+    positions: Integers
+    boxes: Integers
 
 
 def strongest(store: StatsStore, layer: str, channel: int, class_name: str | None = None) -> StrongestImages:
@@ -42,7 +43,7 @@ def strongest(store: StatsStore, layer: str, channel: int, class_name: str | Non
     if not 0 <= channel < channels:
         raise ValueError(f"expected a channel of {layer} from 0 to {channels - 1}; received {channel}.")
     found = [
-        (float(value), name, int(sample), tuple(position))
+        (float(value), name, int(sample), position)
         for name, model in models.items()
         for value, sample, position in zip(
             model.values_[:, channel], model.samples_[:, channel], model.positions_[:, channel], strict=True
@@ -50,15 +51,15 @@ def strongest(store: StatsStore, layer: str, channel: int, class_name: str | Non
     ]
     found = sorted(found, key=lambda entry: -entry[0])[: max(len(model.values_) for model in models.values())]
     images = np.concatenate([store.activations(name, IMAGE, np.array([sample])) for _, name, sample, _ in found])
-    positions = np.array([position for *_, position in found])
+    values, classes, samples, places = zip(*found, strict=True)
+    positions = np.array(places)
     boxes = receptive_fields(store.network, images, layer, channel, positions)
-    values, classes, samples = ([entry[i] for entry in found] for i in range(3))
-    return StrongestImages(images, classes, np.array(samples), np.array(values, "float32"), positions, boxes)
+    return StrongestImages(images, list(classes), np.array(samples), np.array(values, "float32"), positions, boxes)
 
 
 def receptive_fields(
-    net: Network, images: np.ndarray, layer: str, channel: int, positions: np.ndarray
-) -> np.ndarray:
+    net: Network, images: ImagesLike, layer: str, channel: int, positions: Integers
+) -> Integers:
     """The part of each image that counts for a position of a channel: int (n, 4), top, left, bottom and right.
 
     The rows and the columns between which 95 % of the squares of the neuron's gradient lie, ends exclusive: the
@@ -105,7 +106,7 @@ def telling_channels(store: StatsStore, class_name: str, layer: str) -> pd.DataF
     return frame.sort_values("effect", ascending=False, kind="stable")
 
 
-def channels_at(store: StatsStore, image: np.ndarray, layer: str, row: int, column: int) -> pd.DataFrame:
+def channels_at(store: StatsStore, image: ImagesLike, layer: str, row: int, column: int) -> pd.DataFrame:
     """Which channels answer at a place of an image, beside what is usual in all that was collected; strongest first.
 
     image: (h, w, 3), as `as_images` takes it. row, column: of a pixel. `value`: of each channel at the layer's position

@@ -1,14 +1,14 @@
 """Class activation maps: where the channels of a layer speak for a neuron of a later one."""
 
-import numpy as np
 from keras import ops
 
+from vizlib._arrays import ImagesLike, Maps
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import SCORES, Network
 
 
-def grad_cam(net: Network, images: np.ndarray, layer: str, neuron: Neuron, at: str | None = None) -> np.ndarray:
+def grad_cam(net: Network, images: ImagesLike, layer: str, neuron: Neuron, at: str | None = None) -> Maps:
     """Grad-CAM (Selvaraju et al. 2017): where a layer is active in what speaks for a neuron, float32 (n, h, w) ≥ 0.
 
     Channels of `at` are added up with the means over positions of their gradients as weights, and what is negative is
@@ -21,7 +21,7 @@ def grad_cam(net: Network, images: np.ndarray, layer: str, neuron: Neuron, at: s
     return _maps(net, images, layer, neuron, at, "grad_cam")
 
 
-def layer_cam(net: Network, images: np.ndarray, layer: str, neuron: Neuron, at: str | None = None) -> np.ndarray:
+def layer_cam(net: Network, images: ImagesLike, layer: str, neuron: Neuron, at: str | None = None) -> Maps:
     """LayerCAM (Jiang et al. 2021): as `grad_cam`, with the gradient at each position as its weight, where it is
     positive; so that shallow layers give maps as well. float32 (n, h, w) ≥ 0.
     """

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 
+from vizlib._arrays import Images, ImagesLike, Maps
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, values
 from vizlib.networks.network import SCORES, Network
 
@@ -21,16 +23,16 @@ class Curves(NamedTuple):
     second large.
     """
 
-    deletion: np.ndarray
-    insertion: np.ndarray
-    deletion_area: np.ndarray
-    insertion_area: np.ndarray
+    deletion: NDArray[np.float64]
+    insertion: NDArray[np.float64]
+    deletion_area: NDArray[np.float64]
+    insertion_area: NDArray[np.float64]
 
 
 def curves(
     net: Network,
-    images: np.ndarray,
-    maps: np.ndarray,
+    images: ImagesLike,
+    maps: Maps | Images,
     layer: str,
     neuron: Neuron,
     steps: int = 32,
@@ -80,7 +82,7 @@ def curves(
 
 
 def sanity_check(
-    method: Callable, net: Network, images: np.ndarray, neuron: str | int, seed: int = 0, **settings: object
+    method: Callable, net: Network, images: ImagesLike, neuron: str | int, seed: int = 0, **settings: object
 ) -> pd.DataFrame:
     """Whether maps change as the network's weights are scrambled, from the scores down (Adebayo et al. 2018).
 

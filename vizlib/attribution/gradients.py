@@ -2,35 +2,35 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from keras import ops
 
+from vizlib._arrays import Images, ImagesLike
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.network import Network
 
 
-def _rule(backward):
-    """A ReLU whose gradient is backward(input, gradient from above)."""
+def with_gradient(forward: Callable, backward: Callable) -> Callable:
+    """The function forward(x), with backward(x, gradient from above) in place of its gradient."""
 
     @ops.custom_gradient
-    def relu(x):
+    def function(x):
         def gradient(*args, upstream=None):
             return backward(x, args[0] if upstream is None else upstream)
 
-        return ops.relu(x), gradient
+        return forward(x), gradient
 
-    return relu
+    return function
 
 
 RULES = {
     "gradient": None,
-    "guided": _rule(lambda x, g: ops.where(x > 0, ops.relu(g), ops.zeros_like(g))),
-    "deconvnet": _rule(lambda x, g: ops.relu(g)),
+    "guided": with_gradient(ops.relu, lambda x, g: ops.where(x > 0, ops.relu(g), ops.zeros_like(g))),
+    "deconvnet": with_gradient(ops.relu, lambda x, g: ops.relu(g)),
 }
 
 
-def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str = "gradient") -> np.ndarray:
+def saliency(net: Network, images: ImagesLike, layer: str, neuron: Neuron, rule: str = "gradient") -> Images:
     """The gradient of a neuron's activation with respect to the pixels, float32 (n, h, w, 3).
 
     images: (n, h, w, 3), float in [0, 1] or uint8. layer: a layer's name; of the last layer and of "scores", the
@@ -44,7 +44,7 @@ def saliency(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule:
     return in_batches(net, net.as_images(images), gradients(net, layer, neuron, rule))
 
 
-def input_x_gradient(net: Network, images: np.ndarray, layer: str, neuron: Neuron) -> np.ndarray:
+def input_x_gradient(net: Network, images: ImagesLike, layer: str, neuron: Neuron) -> Images:
     """The pixels times `saliency`: what they add to the neuron, if it were linear, beside black; float32 (n, h, w, 3).
 
     Arguments and errors as of `saliency` (Shrikumar et al. 2016).

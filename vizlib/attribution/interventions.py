@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
+from vizlib._progress import progress_bar
 from vizlib.attribution.components import box, cells, exchanges, moves
 from vizlib.networks.network import SCORES, Network
 
@@ -47,7 +48,7 @@ class Outcome(NamedTuple):
         return np.minimum(self.put_in[rows].mean(-1), self.taken_out[rows].mean(-1))
 
 
-def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFrame:
+def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: bool = True) -> pd.DataFrame:
     """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
 
     Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
@@ -71,16 +72,19 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike]) -> pd.DataFra
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
     does not tell from others.
     """
-    images = {name: net.as_images(x) for name, x in images.items()}
-    if len(images) < 3 or min(map(len, images.values())) < FEWEST:
-        received = ", ".join(f"{len(x)} of {name}" for name, x in images.items()) or "none"
+    shown = {name: net.as_images(x) for name, x in images.items()}
+    if len(shown) < 3 or min(map(len, shown.values())) < FEWEST:
+        received = ", ".join(f"{len(x)} of {name}" for name, x in shown.items()) or "none"
         raise ValueError(f"expected at least {FEWEST} images of three classes or more; received {received}.")
-    experiments = {name: _experiment(net, images, name) for name in images}
-    outcomes = {name: _outcomes(net, experiment) for name, experiment in experiments.items()}
+    experiments = {name: _experiment(net, shown, name) for name in shown}
+    components, ways = exchanges(net.image_shape[:2]), moves()
+    total = len(shown) * (len(components) + len(ways))
+    with progress_bar(None, "shortcuts", total, "candidate", disable=not progress) as bar:
+        outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in shown}
     maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
     rows = []
-    for name in images:
-        others = [other for other in images if other != name]
+    for name in shown:
+        others = [other for other in shown if other != name]
         patch, expected, where = _patch(net, experiments[name], maps[name], [maps[other] for other in others])
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
@@ -113,15 +117,17 @@ def _margins(net, images, k):
     return scores[:, k] if net.is_sigmoid else scores[:, k] - logsumexp(np.delete(scores, k, 1), axis=1)
 
 
-def _outcomes(net, experiment):
-    """{(kind, name): `Outcome`} of all components and moves."""
+def _outcomes(net, experiment, components, ways, done):
+    """{(kind, name): `Outcome`} of components and moves; done: called after each."""
     own, others, donors = experiment.own, experiment.others, experiment.donors
     own_donors, found = np.roll(own, 1, 0), {}
-    for kind, name, apply in exchanges(own.shape[1:3]):
+    for kind, name, apply in components:
         pairs = (others, own), (others, donors), (own, own_donors), (own, donors)
         found[kind, name] = _outcome(net, experiment, *(apply(*pair) for pair in pairs))
-    for kind, name, there, back in moves():
+        done()
+    for kind, name, there, back in ways:
         found[kind, name] = _outcome(net, experiment, there(others), back(others), own, back(own))
+        done()
     return found
 
 

@@ -2,20 +2,21 @@
 
 import numpy as np
 
+from vizlib._arrays import ImagesLike, Maps
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, values
 from vizlib.networks.network import Network
 
 
 def occlusion(
     net: Network,
-    images: np.ndarray,
+    images: ImagesLike,
     layer: str,
     neuron: Neuron,
     patch: int | None = None,
     stride: int | None = None,
     fill: float | tuple[float, float, float] = 0.5,
     progress: bool = True,
-) -> np.ndarray:
+) -> Maps:
     """By how much a neuron's activation falls where a square covers a pixel, float32 (n, h, w): Zeiler & Fergus 2014.
 
     The mean over the squares that cover the pixel; negative where it rises. patch: pixels of the square's side, an

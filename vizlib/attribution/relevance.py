@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 from keras import layers, ops
 
+from vizlib._arrays import ImagesLike, Maps
+from vizlib.attribution.gradients import with_gradient
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks.graph import Graph, relu_ceiling, twin
@@ -26,7 +28,7 @@ PASSING = {
 }
 
 
-def lrp(net: Network, images: np.ndarray, layer: str, neuron: Neuron, rule: str = "epsilon") -> np.ndarray:
+def lrp(net: Network, images: ImagesLike, layer: str, neuron: Neuron, rule: str = "epsilon") -> Maps:
     """Layer-wise relevance propagation (Bach et al. 2015): each pixel's share in a neuron, float32 (n, h, w).
 
     A neuron hands down its relevance, at first its activation, in proportion to what the neurons below add to it. rule:
@@ -104,11 +106,17 @@ class _Epsilon(_Wrapper):
     """A layer that sums up, and hands relevance down in proportion to all that it adds up."""
 
     def call(self, x):
-        z = self.inner(x)
-        size = ops.sqrt(ops.mean(z**2, axis=tuple(range(1, len(z.shape))), keepdims=True))
-        beside = EPSILON * size + TINY
-        beside = z + ops.stop_gradient(ops.where(z >= 0, beside, -beside))
-        return beside * ops.stop_gradient(z / beside)
+        return _damped(self.inner(x))
+
+
+def _share(z, gradient):
+    """Less than all of it where sums are near zero: the gradient of z, multiplied with |z| / (|z| + ε)."""
+    size = ops.abs(z)
+    epsilon = EPSILON * ops.sqrt(ops.mean(z**2, axis=tuple(range(1, len(z.shape))), keepdims=True)) + TINY
+    return gradient * (size / (size + epsilon))
+
+
+_damped = with_gradient(lambda z: z, _share)
 
 
 class _Raising(_Wrapper):

@@ -1,6 +1,7 @@
 """What is looked at: the controls of the panel, what they offer, and why something cannot be chosen."""
 
 from os import PathLike
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -41,7 +42,10 @@ class Choices:
     """
 
     def __init__(self, name: str, n_images: int) -> None:
-        self.whole, self.net, self.source, self.sizes = None, None, SOURCES[0], []
+        self.whole: Any = None
+        self.net: Any = None
+        self.source: str | PathLike = SOURCES[0]
+        self.sizes = []
         wide = {"style": {"description_width": "7em"}}
         self.controls = {
             "network": widgets.Combobox(name, options=["mini", *APPLICATIONS], continuous_update=False, **wide),

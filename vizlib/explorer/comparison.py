@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vizlib._arrays import Images
 from vizlib.attribution.gradients import saliency
 from vizlib.networks.network import SCORES
 from vizlib.plots import gradient_colours
@@ -26,10 +27,10 @@ class Comparison(NamedTuple):
     class_name: str
     layer: str
     neuron: object
-    real: np.ndarray
-    saliency: np.ndarray
-    baseline: Result = None
-    made: Result = None
+    real: Images
+    saliency: Images
+    baseline: Result | None = None
+    made: Result | None = None
 
 
 def compare_class(
@@ -66,12 +67,14 @@ def compare_class(
     settings = {"n": n, "steps": steps, "seed": seed, "progress": False}
     net, neuron = store.network, class_name if channel is None else (layer, channel)
     real = store.activations(class_name, IMAGE, np.arange(min(n, store.n_images(class_name))))
-    gradients = saliency(net, real, *((SCORES, class_name) if channel is None else neuron), rule)
+    at, unit = (SCORES, class_name) if channel is None else (layer, channel)
+    gradients = saliency(net, real, at, unit, rule)
     found = Comparison(class_name, layer, neuron, real, gradients)
     if watch("saliency", 1.0, _pairs(real, gradients)):
         return found
-    found = found._replace(baseline=simonyan(net, neuron, callback=follow("baseline"), **settings))
-    if watch("baseline", 1.0, found.baseline.images):
+    baseline = simonyan(net, neuron, callback=follow("baseline"), **settings)
+    found = found._replace(baseline=baseline)
+    if watch("baseline", 1.0, baseline.images):
         return found
     make = METHODS[method]
     made = make(store, class_name, layer, neuron, prior_weight, callback=follow("made"), **settings)
@@ -108,7 +111,7 @@ def _maco(store, class_name, layer, neuron, prior_weight, **settings):
     return maco(store.network, neuron, store.activations(class_name, IMAGE), **settings)
 
 
-METHODS = {
+METHODS: dict[str, Callable] = {
     "samples": _sampled,
     "samples of one layer": partial(_sampled, finer=False),
     "chain": _chained,

@@ -5,6 +5,7 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -61,7 +62,8 @@ class Explorer:
         **settings: object,
     ) -> None:
         self.folder, self.n_images = Path(folder), n_images
-        self.result, self.kept, self.saved = None, [], []
+        self.result: Any = None
+        self.kept, self.saved = [], []
         self._worker, self._refreshed, self._store = Worker(), 0.0, None
         self._checks, self._doubt = {}, ""
         self._jury = lru_cache(maxsize=1)(Jury)

@@ -1,10 +1,11 @@
 """The parameters of a notebook, checked and fitted to its network and images before its work begins."""
 
 import ast
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from math import inf
 from os import PathLike
+from typing import Any
 
 from IPython import get_ipython
 
@@ -66,7 +67,8 @@ def fitted(parameters: dict, net: Network, source: str | PathLike, given: Collec
     """
     names = {name: _names(parameters, name) for name in NAMES if name not in given}
     classes = [name for name in class_names(source) if not net.classes or name in net.classes]
-    layers, found = {*_steps(net), SCORES}, {}
+    layers = {*_steps(net), SCORES}
+    found: dict[str, Any] = {}
     if classes and _is_left(names.get("class_name", ()), CLASSES, classes):
         found["class_name"] = classes[0]
     if classes and _is_left(names.get("others", ()), CLASSES, classes):
@@ -103,7 +105,7 @@ def _layer_of(net, step):
 
 def check_names(parameters: dict, net: Network, source: str | PathLike) -> None:
     """Raise ValueError if a class or layer among the parameters, {name: value}, is unknown; see `check_parameters`."""
-    known = {repr(source): class_names(source)}
+    known: dict[str, Sequence[str]] = {repr(source): class_names(source)}
     if net.classes:
         known["the network"] = net.classes
     for parameter in NAMES[:2]:

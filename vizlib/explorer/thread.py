@@ -21,7 +21,8 @@ class Worker:
     """Runs jobs in a thread, so that whoever starts one need not wait; a new job replaces the one under way."""
 
     def __init__(self) -> None:
-        self._thread, self._stopped = None, Event()
+        self._thread: Thread | None = None
+        self._stopped = Event()
 
     def start(self, job: Callable[[Callable[[], bool]], None]) -> None:
         """Run `job(stopped)`, where `stopped()` says whether it is to end, when the job before it has ended."""

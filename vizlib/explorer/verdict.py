@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vizlib._arrays import ImagesLike
 from vizlib.networks import Network
 from vizlib.realism import ClassJudge, nearest_images
 from vizlib.realism.pixels import naturalness
@@ -15,7 +16,7 @@ class Verdict(NamedTuple):
 
     recognised: str
     text: str
-    nearest: np.ndarray
+    nearest: ImagesLike
 
 
 class Jury:
@@ -29,7 +30,7 @@ class Jury:
         self.network = ClassJudge().network if source == "partworld" else net
         self.impartial = source == "partworld"
 
-    def __call__(self, images: np.ndarray, class_name: str, known: np.ndarray) -> Verdict:
+    def __call__(self, images: ImagesLike, class_name: str, known: ImagesLike) -> Verdict:
         """The `Verdict` on images (n, size, size, 3), as `as_images` takes them, beside known real ones of the class.
 
         It has the share that is recognised with the mean probability, the naturalness (see `pixels.naturalness`) and

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
 from vizlib._arrays import to_uint8
 
@@ -50,7 +51,8 @@ def read_image(file: Path, size: tuple[int, int], fit: str = "crop") -> tuple[np
         if (n_pixels := image.width * image.height) > MAX_PIXELS:
             raise ValueError(f"expected at most {MAX_PIXELS} pixels; received {n_pixels}")
         assumed = _turnable(image)
-        deep = image.format == "TIFF" and image.mode == "RGB" and max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8
+        bits = image.tag_v2.get(BITS_PER_SAMPLE, (8,)) if isinstance(image, TiffImageFile) else (8,)
+        deep = image.mode == "RGB" and max(bits) > 8
         inverted = image.format == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info
         image = image.copy() if assumed else ImageOps.exif_transpose(image)
     if inverted:  # Pillow takes all for Adobe's, who writes them so

@@ -1,6 +1,7 @@
 """Folders of pictures as people have them: which files are of which class."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from vizlib.images.imagenet import SYNSETS
@@ -10,7 +11,7 @@ SPLITS = "train", "training", "val", "valid", "validation", "test", "testing"  #
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".jp2", ".heic", ""}
 
 
-def classes_in(source: Path) -> dict[str, Path | list[Path]]:
+def classes_in(source: Path) -> Mapping[str, Path | list[Path]]:
     """{class: its folder, or its files}, as `files_of` takes them, in alphabetical order.
 
     source: a folder of class folders, whose pictures may lie one folder deeper; one that holds nothing but such a

@@ -27,7 +27,7 @@ def labelled(table: Path, files: Sequence[Path]) -> tuple[dict[str, list[Path]],
     known = {file.stem: file for file in files} | {file.name: file for file in files}
     columns = list(dict.fromkeys(name for row in rows for name in row))
     found = {name: sum(_name(row.get(name)) in known for row in rows) for name in columns}
-    of_files = max(columns, key=found.get, default=None)
+    of_files = max(columns, key=found.__getitem__, default=None)
     others = [name for name in columns if name != of_files]
     of_labels = others if len(others) == 1 else [name for name in others if str(name).lower() in LABELS]
     if not of_files or not found[of_files] or len(of_labels) != 1:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vizlib import partworld
-from vizlib._arrays import Size, as_images, sides, to_uint8
+from vizlib._arrays import ImagesLike, Size, as_images, sides, to_uint8
 from vizlib._progress import progress_bar
 from vizlib.images.files import fitted, read_image
 from vizlib.images.folders import classes_in, files_of
@@ -30,7 +30,7 @@ def load_images(
     fit: str = "crop",
     dtype: str = "float32",
     progress: bool = True,
-) -> np.ndarray:
+) -> ImagesLike:
     """Images of one class: RGB, (n, size, size, 3), float32 in [0, 1] or uint8.
 
     source: "partworld" for drawn scenes; "imagenette" for pictures of ten classes of ImageNet, which are downloaded

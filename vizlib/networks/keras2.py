@@ -1,5 +1,7 @@
 """A model's config as Keras 2 wrote it, in the words of Keras 3."""
 
+from typing import Any
+
 MODELS = "Model", "Functional", "Sequential"
 DROPPED = {  # what layers had as an argument and have no more; nothing of an image depends on it
     **dict.fromkeys(("DepthwiseConv2D", "Conv2DTranspose"), ("groups",)),
@@ -16,7 +18,7 @@ OPERATIONS = {
 }
 
 
-def modern(config: dict | list) -> dict | list:
+def modern(config: Any) -> Any:
     """A config of any version as Keras 3 reads it; one of a `.keras` file that Keras 3 wrote is as it was.
 
     Raises ValueError for an operation of Keras 2 that stands outside of a layer and is no sum, difference or product,
@@ -39,7 +41,7 @@ def modern(config: dict | list) -> dict | list:
     elif name == "Policy":
         config |= {"module": "keras", "class_name": "DTypePolicy"}
     elif isinstance(own, dict):
-        for key in DROPPED.get(name, ("rng_type",)):
+        for key in DROPPED.get(name or "", ("rng_type",)):
             own.pop(key, None)
         if name == "BatchNormalization" and isinstance(own.get("axis"), list):
             (own["axis"],) = own["axis"]

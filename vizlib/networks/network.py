@@ -10,10 +10,11 @@ from typing import Any, Self
 import keras
 import numpy as np
 from keras import ops
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit, log_softmax
 
-from vizlib.backend import BACKEND, Tensor, compiled
+from vizlib._arrays import Activations, Images, ImagesLike, Matrix
+from vizlib.backend import HOLDS_WEIGHTS, Tensor, as_array, compiled
 from vizlib.images import Rows, Size, as_images, sides
 from vizlib.networks.graph import PRE, SCORES, Graph, as_in_training, is_graph, random_layers
 from vizlib.networks.identity import checksums, preprocessing_hash, weights_hash
@@ -85,8 +86,8 @@ class Network:
         self.model, self.dtype = model, dtype
         self.preprocess = preprocess or (lambda images: images)
         self.classes = tuple(classes)
-        own = [side or 224 for side in self._input.shape[1:3]]
-        height, width = map(int, sides(size or own))
+        height, width = (side or 224 for side in self._input.shape[1:3])
+        height, width = map(int, sides(size or (height, width)))
         self.image_size = height if height == width else (height, width)
         self.graph = lru_cache(maxsize=4)(self._graph)
         self.features = lru_cache(maxsize=16)(self._features)
@@ -131,7 +132,7 @@ class Network:
         """Images (n, h, w, 3) without what the model cannot see: grey, if it sees their brightness alone."""
         return ops.repeat(_brightness(images), 3, axis=-1) if self.is_grey else images
 
-    def as_images(self, images: ArrayLike) -> np.ndarray:
+    def as_images(self, images: ArrayLike) -> Images:
         """Images as `vizlib.images.as_images` gives them; if the model sees their brightness alone, grey ones of one
         channel as well, (n, h, w, 1) or (h, w, 1)."""
         if self.is_grey and np.shape(images)[-1:] == (1,):
@@ -154,7 +155,8 @@ class Network:
         if self.graph()[1].scores is not None:
             return self
         own = zip(self._input.shape[1:3], sides(self.image_size), strict=True)
-        return self.resized(tuple(asked or here for asked, here in own))
+        height, width = (asked or here for asked, here in own)
+        return self.resized((height, width))
 
     @cached_property
     def batch_size(self) -> int:
@@ -235,10 +237,10 @@ class Network:
     def kept(self) -> Callable:
         """kept(function, *arguments) is function(net, *arguments), a compiled function, made once of the same weights.
 
-        On JAX what is compiled has the weights in it, which are other arrays when they were trained, and is dropped
-        then; on TensorFlow it reads the variables.
+        Where what is compiled has the weights in it (JAX), they are other arrays when they were trained, and it is
+        dropped then; elsewhere it reads the variables.
         """
-        weights = [weight.value for weight in self.model.weights] if BACKEND == "jax" else []
+        weights = [weight.value for weight in self.model.weights] if HOLDS_WEIGHTS else []
         if [*map(id, weights)] != [*map(id, self._weights)]:
             self._kept.cache_clear()
             self._weights = weights
@@ -320,7 +322,7 @@ class Network:
             raise ValueError(f"expected one of the positions {found}, of classes of one name; received {name!r}.")
         return found[0]
 
-    def activations(self, images: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
+    def activations(self, images: ImagesLike, layers: Iterable[str]) -> dict[str, Activations]:
         """What the layers answer: {layer: float32 array (n, h, w, channels) or (n, units)}.
 
         images: (n, height, width, 3), float in [0, 1] or uint8. layers: names as in `features`. On a CPU, what
@@ -337,7 +339,7 @@ class Network:
 
     def batches(
         self, images: Rows, layers: Iterable[str], size: int | None = None
-    ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    ) -> Iterator[tuple[slice, dict[str, Activations]]]:
         """Yield (rows, {layer: float32 array}) batch by batch: a slice of the images, and what is answered to them.
 
         images: (n, height, width, 3), float in [0, 1] or uint8, an array or what gives arrays for slices of
@@ -359,9 +361,9 @@ class Network:
             # on JAX the embedded network's of 32 and of 64. Nor has JAX to compile anything else, which takes seconds.
             batch = np.concatenate([batch, np.zeros((size - n, height, width, 3), "float32")]) if n < size else batch
             found = answers(ops.convert_to_tensor(batch))
-            yield slice(start, start + n), {layer: np.asarray(found[layer])[:n] for layer in layers}
+            yield slice(start, start + n), {layer: as_array(found[layer])[:n] for layer in layers}
 
-    def scores(self, images: np.ndarray) -> np.ndarray:
+    def scores(self, images: ImagesLike) -> Matrix:
         """Class scores before the softmax, float32 (n, classes); `images` as in `activations`."""
         return self.activations(images, [SCORES])[SCORES]
 
@@ -370,11 +372,11 @@ class Network:
         """Whether each score is told on its own whether its class is there, and not which of all classes is."""
         return self.is_binary or self.scored.graph()[1].head == "sigmoid"
 
-    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+    def log_probabilities(self, scores: Matrix) -> Matrix:
         """The logarithms of what the network takes each class for, of its scores (n, classes), by its own function."""
         return log_expit(scores) if self.is_sigmoid else log_softmax(scores, axis=-1)
 
-    def recognised(self, scores: np.ndarray) -> np.ndarray:
+    def recognised(self, scores: Matrix) -> NDArray[np.bool_]:
         """Which classes scores (n, classes) stand for, booleans of that shape: the one with the highest score, or where
         each class has a probability of its own, those above a half."""
         return scores > 0 if self.is_sigmoid else scores == scores.max(axis=1, keepdims=True)

@@ -63,7 +63,8 @@ def box(left: float, top: float, right: float, bottom: float, radius: float = 0.
 
 def smooth(points: ArrayLike) -> np.ndarray:
     """A closed Catmull-Rom curve through `points` (k, 2); (6 k, 2)."""
-    return _spline(len(points)) @ np.asarray(points, float)
+    points = np.asarray(points, float)
+    return _spline(len(points)) @ points
 
 
 def smooth_open(points: ArrayLike) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vizlib._arrays import as_images
+from vizlib._arrays import ImagesLike, as_images
 from vizlib.partworld.embedded import load_judge
 from vizlib.partworld.world import PARTS, Part
 
@@ -27,7 +27,7 @@ class FoundPart(NamedTuple):
     confidence: float
 
 
-def find_parts(images: np.ndarray, judge: "keras.Model | None" = None) -> list[list[FoundPart]]:
+def find_parts(images: ImagesLike, judge: "keras.Model | None" = None) -> list[list[FoundPart]]:
     """The parts that the judge sees: local maxima of its heat maps, a list of `FoundPart`s for each image.
 
     images: (n, 64, 64, 3), as `as_images` takes them. judge: the model; None for the embedded one.

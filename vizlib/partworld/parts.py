@@ -25,12 +25,13 @@ def piece(*shapes: Shape) -> Piece:
 
 def hue(h: float, saturation: float, value: float) -> Colour:
     """A colour in [0, 255] from hue, saturation and value in [0, 1]; hues wrap around."""
-    return tuple(255 * c for c in hsv_to_rgb(h % 1, saturation, value))
+    red, green, blue = hsv_to_rgb(h % 1, saturation, value)
+    return 255 * red, 255 * green, 255 * blue
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of a sequence of options."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def blob(points: ArrayLike, colour: Colour, tones: int) -> Shape:
@@ -112,7 +113,7 @@ def leaf(x: float, y: float, angle: float, length: float, colour: Colour) -> Pie
     sides = [(0, 0), (0.25, -0.24), (0.6, -0.24), (1, 0), (0.6, 0.24), (0.25, 0.24)]
     points = smooth([(x, y) + length * (a * along + b * across) for a, b in sides])
     return Piece("leaf", [Shape(points, colour, 2),
-                          line([(x, y), (x, y) + 0.8 * length * along], mix(colour, INK, 0.45), 0.035)])
+                          line(np.array([(x, y), (x, y) + 0.8 * length * along]), mix(colour, INK, 0.45), 0.035)])
 
 
 def fruit(x: float, y: float, r: float, colour: Colour) -> Piece:

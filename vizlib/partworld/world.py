@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vizlib._arrays import Images
 from vizlib.partworld.drawing import SIDE, Piece, boxes, place, render
 from vizlib.partworld.living import bird, butterfly, cat, face, fish, flower, tree
 from vizlib.partworld.parts import hue, pick
@@ -50,7 +52,7 @@ class Part(NamedTuple):
 class Scene(NamedTuple):
     """A picture, uint8 (64, 64, 3), with its class name and every `Part` in it."""
 
-    image: np.ndarray
+    image: NDArray[np.uint8]
     label: str
     parts: tuple[Part, ...]
 
@@ -73,7 +75,7 @@ def scenes(class_name: str, n: int, seed: int = 0) -> list[Scene]:
     return [draw_scene(class_name, seed, index) for index in range(n)]
 
 
-def draw(class_name: str, n: int, seed: int = 0) -> np.ndarray:
+def draw(class_name: str, n: int, seed: int = 0) -> Images:
     """The images of `scenes`, float32 (n, 64, 64, 3) in [0, 1]."""
     images = np.empty((n, SIDE, SIDE, 3), np.float32)
     for index in range(n):

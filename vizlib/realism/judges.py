@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vizlib._arrays import ImagesLike
 from vizlib.images import Size, sides
 from vizlib.networks import Network
 from vizlib.partworld import CLASSES
@@ -28,7 +29,7 @@ from vizlib.realism.distances import (
 BATCH = 64  # images that are resized at a time
 TOP = 5  # highest scores, as ImageNet's errors are counted
 
-Judge = Callable[[np.ndarray, Sequence[str], np.ndarray], dict[str, Any]]  # of images, labels and real images
+Judge = Callable[[ImagesLike, Sequence[str], ImagesLike], dict[str, Any]]  # of images, labels and real images
 
 
 class ClassJudge:
@@ -45,13 +46,13 @@ class ClassJudge:
         model: keras.Model | None = None,
         classes: Sequence[str] = CLASSES,
         preprocess: Callable | None = None,
-        reference: Mapping[str, np.ndarray] | None = None,
+        reference: Mapping[str, ImagesLike] | None = None,
     ) -> None:
         self.network = Network(model or load_judge("classifier"), preprocess, classes)
         self._reference = reference and {name: self._answers(images)[1] for name, images in reference.items()}
-        self._known = None, None
+        self._known: tuple[Any, Any] = None, None
 
-    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
+    def __call__(self, images: ImagesLike, labels: Sequence[str], real: ImagesLike) -> dict[str, Any]:
         """Per image "accuracy" (1 where the class is the label), "top5" (1 where it is among the five highest scores;
         of more than five classes), "probability" and "log_probability" of the label.
 
@@ -113,7 +114,7 @@ def _distances(sets, sizes):
     return columns | {"told_apart": told_apart(ours, theirs, *labels)}
 
 
-def resized(images: np.ndarray, size: Size) -> np.ndarray:
+def resized(images: ImagesLike, size: Size) -> ImagesLike:
     """Images at another size, bicubic and antialiased: float32 (n, height, width, 3), in [0, 1]."""
     if images.shape[1:3] == sides(size):
         return images
@@ -127,7 +128,7 @@ class PartJudge:
     def __init__(self, model: keras.Model | None = None) -> None:
         self.model = model or load_judge("parts")
 
-    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
+    def __call__(self, images: ImagesLike, labels: Sequence[str], real: ImagesLike) -> dict[str, Any]:
         """Per image "stray_parts", "complete_objects", and "whole": 1 where there is one object, and of the label."""
         answers = [complete_objects(parts) for parts in find_parts(images, self.model)]
         names = [[name for name, _ in objects] for objects, _ in answers]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vizlib._arrays import Images, ImagesLike
 from vizlib.store import StatsStore
 from vizlib.synthesis.methods import reconstruct
 
@@ -24,15 +25,15 @@ class LayerAnswer(NamedTuple):
     error: float
     pixel_error: float
     copies: bool
-    inverted: np.ndarray
-    samples: np.ndarray
+    inverted: Images
+    samples: Images
 
 
 def sweep(
     store: StatsStore,
     class_name: str,
     layers: list[str],
-    fresh: np.ndarray,
+    fresh: ImagesLike,
     n: int = 4,
     steps: int = 256,
     seed: int = 0,
@@ -59,8 +60,10 @@ def sweep(
         result = reconstruct(net, targets, layer, statistics, steps=steps, seed=seed, progress=False)
         inverted, samples = np.split(result.images, 2)
         models = (store.model(class_name, layer, name) for name in ("PCAGaussian", "Moments"))
+        explained, likelihood = _known(found[before[layer]], *models)
         answers[layer] = LayerAnswer(
-            *_known(found[before[layer]], *models),
+            explained,
+            likelihood,
             float(result.history["Distance"][-1, :n].mean()),
             float(np.sqrt(np.mean((inverted - fresh[:n]) ** 2))),
             bool(caught),

@@ -4,8 +4,10 @@ Images are (n, height, width, 3), as `images.as_images` takes them; brightness i
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter
 
+from vizlib._arrays import ImagesLike, Integers
 from vizlib.images import as_images
 
 HIGH = 0.25  # cycles per pixel from which on a frequency is high: half of the highest
@@ -16,12 +18,12 @@ SCALES = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])  # weights of MS-SSI
 C1, C2 = 0.01**2, 0.03**2  # constants of SSIM for values in [0, 1]
 
 
-def contrast(images: np.ndarray) -> np.ndarray:
+def contrast(images: ImagesLike) -> np.ndarray:
     """Standard deviation over the pixels and colours of each image: (n,), in [0, 0.5]."""
     return as_images(images).std((1, 2, 3), dtype=float)
 
 
-def spectrum_slope(images: np.ndarray) -> np.ndarray:
+def spectrum_slope(images: ImagesLike) -> np.ndarray:
     """Slope of the logarithm of the power over that of the frequency: (n,), about -2 for natural images (Field 1987).
 
     Least squares over rings of whole frequencies, from 2 cycles an image to half a cycle a pixel; 0 for one colour.
@@ -34,13 +36,13 @@ def spectrum_slope(images: np.ndarray) -> np.ndarray:
     return np.polyfit(np.log(rings), np.log(means + 1e-12).T, 1)[0]
 
 
-def high_frequency_energy(images: np.ndarray) -> np.ndarray:
+def high_frequency_energy(images: ImagesLike) -> np.ndarray:
     """Share of the power at frequencies above 0.25 cycles a pixel: (n,), in [0, 1]; 0 for one colour."""
     power, frequency = _power(images)
     return power[:, frequency > HIGH].sum(1) / np.maximum(power.sum((1, 2)), 1e-12)
 
 
-def naturalness(images: np.ndarray, real: np.ndarray) -> np.ndarray:
+def naturalness(images: ImagesLike, real: ImagesLike) -> np.ndarray:
     """How like the distribution of their gradient magnitudes is to that of real images: (n,), in [0, 1].
 
     The intersection (sum of the smaller shares) of the histogram of an image with that of each real image, mean over
@@ -50,7 +52,7 @@ def naturalness(images: np.ndarray, real: np.ndarray) -> np.ndarray:
     return _intersection(_magnitudes, images, real)
 
 
-def orientation_naturalness(images: np.ndarray, real: np.ndarray) -> np.ndarray:
+def orientation_naturalness(images: ImagesLike, real: ImagesLike) -> np.ndarray:
     """The gradient histogram intersection of Mahendran and Vedaldi (2016): (n,), in [0, 1], as `naturalness`.
 
     The histogram has 18 directions of Sobel gradients, weighted by magnitude. They compare the inversion of an image
@@ -62,7 +64,7 @@ def orientation_naturalness(images: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 # TensorFlow, which has it, takes 3 to 20 times as long, as it filters each image anew for every pair, and beside JAX it
 # would also take the memory of the GPU. scikit-image has the one scale alone, and is slower still.
-def ms_ssim(images: np.ndarray) -> float:
+def ms_ssim(images: ImagesLike) -> float:
     """Multi-scale structural similarity (Wang et al. 2003), mean over all pairs and colours: 1 where all are alike.
 
     There are as many of the five scales, each half the size of the one before, as have room for the window of 11
@@ -108,7 +110,7 @@ def _halved(images):
     return images[..., : h // 2 * 2, : w // 2 * 2].reshape(n, c, h // 2, 2, w // 2, 2).mean((3, 5))
 
 
-def nearest_images(images: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest_images(images: ImagesLike, training: ImagesLike) -> tuple[Integers, NDArray[np.float64]]:
     """The nearest training image of each image: its index (n,) and its distance (n,).
 
     The distance is the root mean square difference of pixels, in [0, 1], after a Gaussian blur of 2 pixels: it is

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from vizlib._arrays import ImagesLike
 from vizlib.networks import Network
 from vizlib.networks.network import FEW
 from vizlib.realism.judges import resized
@@ -22,7 +23,7 @@ class SimilarityJudge:
     shallow → deep, at least three. reference: {class: real images}, of two classes at least two each.
     """
 
-    def __init__(self, network: Network, layers: Sequence[str], reference: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, network: Network, layers: Sequence[str], reference: Mapping[str, ImagesLike]) -> None:
         self.network, self.layers = network, tuple(layers)
         # A correlation is a product of standardised ranks, and the mean of all pairs a product of two means.
         self._real = {name: self._means(images) for name, images in reference.items()}
@@ -34,7 +35,7 @@ class SimilarityJudge:
             gaps.append(same - self._floor[name])
         self._scale = np.mean(gaps, axis=0)
 
-    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
+    def __call__(self, images: ImagesLike, labels: Sequence[str], real: ImagesLike) -> dict[str, Any]:
         """Per class "similarity_1" and so on of each layer, and their means of the first, second and last third of the
         layers, "similarity_early", "similarity_middle" and "similarity_late".
 

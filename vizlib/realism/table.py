@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vizlib._arrays import ImagesLike
 from vizlib.images import as_images
 from vizlib.realism import pixels
 from vizlib.realism.judges import ClassJudge, Judge, PartJudge
@@ -13,11 +14,11 @@ from vizlib.realism.pixels import nearest_images
 
 
 def compare(
-    methods: Mapping[str, np.ndarray],
-    real: np.ndarray,
+    methods: Mapping[str, ImagesLike],
+    real: ImagesLike,
     labels: Sequence[str],
     judges: Sequence[Judge] | None = None,
-    training: np.ndarray | None = None,
+    training: ImagesLike | None = None,
 ) -> pd.DataFrame:
     """How realistic the images of each method are, beside real ones: a pandas DataFrame, a row per method.
 
@@ -52,14 +53,14 @@ def compare(
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def pixel_statistics(images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
+def pixel_statistics(images: ImagesLike, labels: Sequence[str], real: ImagesLike) -> dict[str, Any]:
     """What needs no judge, as one: columns of `vizlib.realism.pixels`.
 
     Per image "contrast", "spectrum_slope" and "high_frequency"; against the real images of its class "naturalness"
     and "orientations". Per class "ms_ssim".
     """
     labels = np.asarray(labels)
-    columns = {"contrast": pixels.contrast(images), "spectrum_slope": pixels.spectrum_slope(images),
+    columns: dict[str, Any] = {"contrast": pixels.contrast(images), "spectrum_slope": pixels.spectrum_slope(images),
                "high_frequency": pixels.high_frequency_energy(images),
                "naturalness": np.zeros(len(images)), "orientations": np.zeros(len(images)), "ms_ssim": {}}
     for name in np.unique(labels):

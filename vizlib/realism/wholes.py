@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vizlib._arrays import ImagesLike
 from vizlib.images import sides
 from vizlib.networks import Network
 from vizlib.realism.judges import resized
@@ -23,11 +24,12 @@ class WholeJudge:
 
     def __init__(self, network: Network, positions: str) -> None:
         self.network, self.positions = network, positions
-        self._zoomed = network.resized(tuple(ZOOM * side for side in sides(network.image_size)))
+        height, width = sides(network.image_size)
+        self._zoomed = network.resized((ZOOM * height, ZOOM * width))
         _, graph = network.graph()
         self._head = keras.Model(graph.tensors["embedding"], graph.scores)
 
-    def __call__(self, images: np.ndarray, labels: Sequence[str], real: np.ndarray) -> dict[str, Any]:
+    def __call__(self, images: ImagesLike, labels: Sequence[str], real: ImagesLike) -> dict[str, Any]:
         """Per class "whole_to_part", per image "spread".
 
         "whole_to_part": mean probability of the label over that of the best crop of each image, of the nine that have

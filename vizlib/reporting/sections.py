@@ -25,11 +25,13 @@ STEPS = 100
 class Answers(NamedTuple):
     """What a network says of fresh images of a class.
 
-    images: float32 (n, h, w, 3). seen: int (n,), the class with the highest score. probabilities: float (n, classes).
+    images: float32 (n, h, w, 3). right: bool (n,), whether they are recognised. seen: int (n,), what they are taken
+    for: their own class, or else that with the highest score of the others. probabilities: float (n, classes).
     probability: float (n,), of their own class.
     """
 
     images: np.ndarray
+    right: np.ndarray
     seen: np.ndarray
     probabilities: np.ndarray
     probability: np.ndarray
@@ -37,28 +39,28 @@ class Answers(NamedTuple):
 
 def answers(net: Network, images: np.ndarray, class_name: str) -> Answers:
     """What a network says of images of a class."""
-    scores = net.scores(images)
-    probabilities = np.exp(net.log_probabilities(scores))
-    return Answers(images, scores.argmax(axis=1), probabilities, probabilities[:, net.class_index(class_name)])
+    scores, k = net.scores(images), net.class_index(class_name)
+    right, probabilities = net.recognised(scores)[:, k], np.exp(net.log_probabilities(scores))
+    seen = np.where(right, k, np.where(np.arange(scores.shape[1]) == k, -np.inf, scores).argmax(axis=1))
+    return Answers(images, right, seen, probabilities, probabilities[:, k])
 
 
 def recognition(net: Network, class_name: str, found: Answers) -> str:
     """How many fresh images are recognised, and what the others are taken for."""
-    right = int((found.seen == net.class_index(class_name)).sum())
     counts = pd.Series([net.classes[i] for i in found.seen]).value_counts()
     counts = counts.drop(class_name, errors="ignore").to_frame("images").rename_axis("taken for")
     told = text(
-        f"{right} of {len(found.seen)} images that were not collected are recognised; the class has a mean probability "
-        f"of {found.probability.mean():.2f} in them."
+        f"{found.right.sum()} of {len(found.right)} images that were not collected are recognised; the class has a "
+        f"mean probability of {found.probability.mean():.2f} in them."
     )
     return section("Recognition", told, *([table(counts)] if len(counts) else []))
 
 
 def attention(net: Network, class_name: str, found: Answers) -> str:
     """Maps of the images that are recognised with the highest probability, and of those that are missed."""
-    order, right = np.argsort(-found.probability), found.seen == net.class_index(class_name)
-    parts = []
-    for told, chosen in (("recognised", order[right[order]]), ("missed", order[~right[order]][::-1])):
+    order, parts = np.argsort(-found.probability), []
+    right = found.right[order]
+    for told, chosen in (("recognised", order[right]), ("missed", order[~right][::-1])):
         chosen = chosen[:SHOWN]
         if not len(chosen):
             parts.append(text(f"None of them is {told}."))
@@ -170,10 +172,10 @@ def samples(store: StatsStore, class_name: str, judge: Network | None) -> tuple[
     words = f"New images of {class_name}, the collected images nearest to them, and Simonyan's baseline"
     caption, judged = f"{words}.", judge or net
     if class_name in judged.classes:
-        k, told = judged.class_index(class_name), []
+        told = []
         for name in ("samples", "Simonyan"):
             found = answers(judged, np.clip(resized(rows[name], judged), 0, 1), class_name)
-            told.append(f"{np.sum(found.seen == k)} of {SHOWN} {name} (probability {found.probability.mean():.2f})")
+            told.append(f"{found.right.sum()} of {SHOWN} {name} (probability {found.probability.mean():.2f})")
         who = "Another network" if judge else "The network itself, which proves little,"
         caption += f" {who} recognises {' and '.join(told)}."
     return section("New images", figure(plots.image_grid(rows), words, caption)), new

@@ -25,7 +25,7 @@ from vizlib.store import StatsStore, collect
 
 FRESH = 6  # of so many images one is kept from the statistics, to be asked about
 TRIED = 16  # images of each class that shortcuts are looked for in, which has the network see each 400 times
-STATISTICS, RECORD, INDEX = "statistics", "{}.json", "index.html"
+STATISTICS, RECORD, TRIALS, INDEX = "statistics", "{}.json", "shortcuts.tried.json", "index.html"
 
 
 def report(
@@ -70,7 +70,7 @@ def report(
     key = _key(store, found, judge)
     records = {name: _read(folder / RECORD.format(quoted(name)), key) for name in names}
     missing = [name for name in names if records[name] is None]
-    tried = _shortcuts(net, found) if missing else None
+    tried = _shortcuts(net, found, folder / TRIALS, key, progress) if missing else None
     for name in progress_bar(missing, "report: pages", unit="class", disable=not progress):
         records[name] = _write_class(folder, store, layer, found, name, judge, tried, key)
     with written(folder / INDEX) as part:
@@ -108,7 +108,7 @@ def _key(store, found, judge):
 
 
 def _read(path, key):
-    """What the index tells of a class whose page is there; None if there is none of this key."""
+    """What was kept under a key; None if there is nothing of this key."""
     try:
         record = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -116,11 +116,22 @@ def _read(path, key):
     return record["tells"] if isinstance(record, dict) and record.get("key") == key else None
 
 
-def _shortcuts(net, found):
-    """What `shortcuts` says of all classes; None where there are too few of them, or of their images."""
+def _shortcuts(net, found, path, key, progress):
+    """What `shortcuts` says of all classes, kept in a file; None where there are too few classes or images."""
     images = {name: answer.images[:TRIED] for name, answer in found.items()}
-    enough = len(images) > 2 and min(map(len, images.values())) >= FEWEST
-    return shortcuts(net, images) if enough else None
+    if len(images) < 3 or min(map(len, images.values())) < FEWEST:
+        return None
+    kept = _read(path, key)
+    if kept is None:
+        frame = shortcuts(net, images, progress)
+        kept = json.loads(frame.to_json(orient="split", double_precision=15))
+        _keep(path, key, kept)
+    return pd.DataFrame(**kept)
+
+
+def _keep(path, key, tells):
+    with written(path) as part:
+        part.write_text(json.dumps({"key": key, "tells": tells}), "utf-8")
 
 
 def _write_class(folder, store, layer, found, name, judge, tried, key):
@@ -141,8 +152,7 @@ def _write_class(folder, store, layer, found, name, judge, tried, key):
         part.write_text(page(name, parts, {"all classes": INDEX}), "utf-8")
     sure = [] if tried is None else tried[(tried["class"] == name) & tried.confident]["kind"].tolist()
     tells = {"page": address, "new": b64encode(plots.png(pictures)).decode(), "shortcut": next(iter(sure), "")}
-    with written(folder / RECORD.format(quoted(name))) as part:
-        part.write_text(json.dumps({"key": key, "tells": tells}), "utf-8")
+    _keep(folder / RECORD.format(quoted(name)), key, tells)
     return tells
 
 
@@ -163,17 +173,16 @@ def _index(net, names, found, records):
     rows = {}
     for name in names:
         answer = found[name]
-        right = answer.seen == net.class_index(name)
-        others = pd.Series([net.classes[i] for i in answer.seen[~right]]).value_counts()
+        others = pd.Series([net.classes[i] for i in answer.seen[~answer.right]]).value_counts()
         rows[name] = {
-            "recognised, %": f"{100 * right.mean():.0f}",
+            "recognised, %": f"{100 * answer.right.mean():.0f}",
             "probability": float(answer.probability.mean()),
             "mostly confused with": others.index[0] if len(others) else "",
             "shortcut": records[name]["shortcut"],
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
     links = {name: record["page"] for name, record in records.items()}
-    asked, mean = sum(len(answer.seen) for answer in found.values()), frame.probability.mean()
+    asked, mean = sum(len(answer.right) for answer in found.values()), frame.probability.mean()
     told = (
         f"{net.model.name}, {len(net.classes)} classes. {asked} images of {len(names)} classes that were not collected "
         f"were asked about; the mean probability of their class is {mean:.2f}."

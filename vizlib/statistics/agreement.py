@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vizlib._arrays import Activations
 from vizlib.statistics.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 LEADING = 8  # principal components in which likelihoods are estimated: a kernel density needs few dimensions
 
 
-def sampler_agreement(samples: dict[str, np.ndarray], real: np.ndarray, held_out: np.ndarray) -> "pd.DataFrame":
+def sampler_agreement(samples: dict[str, Activations], real: Activations, held_out: Activations) -> "pd.DataFrame":
     """Samplers beside real activations: a pandas DataFrame, a row for each and one, "real", for the real ones.
 
     samples: {name: activations (m, h, w, channels)}; real: (n, h, w, channels), those that samplers were fitted on;

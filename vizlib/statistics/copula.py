@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from vizlib._arrays import Activations
 from vizlib.statistics.gaussian import PCAGaussian
 from vizlib.statistics.snapshots import generator
 from vizlib.statistics.streaming import Samples, blocks
@@ -62,7 +63,7 @@ class GaussianCopula:
     def n_samples_seen_(self) -> int:
         return self.scores_.n_samples_seen_
 
-    def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> Activations:
         """Draw n ≥ 1 activations: float32 (n, *shape_).
 
         temperature ≥ 0: scales the scores; 0 gives the median of every unit. Raises ValueError for others.

@@ -4,7 +4,9 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vizlib._arrays import Floats
 from vizlib.statistics.mixtures import Sampler
 from vizlib.statistics.snapshots import Mixture, Snapshots
 from vizlib.statistics.streaming import Samples
@@ -98,14 +100,14 @@ class PCAGaussian(Sampler):
         off = np.maximum(norms - (along**2).sum(axis=1), 0)
         return (along**2 / variances).sum(axis=1) + off / noise
 
-    def score_samples(self, X: np.ndarray) -> np.ndarray:
+    def score_samples(self, X: Floats) -> NDArray[np.float64]:
         """The log density at X (n, *shape_): float64 (n,), in nats."""
         variances, noise = self._variances()
         p, k = self.mean_.size, self.n_components_
         log_determinant = np.log(variances).sum() + (p - k) * np.log(noise)
         return -(p * np.log(2 * np.pi) + log_determinant + self._squared_distances(X)) / 2
 
-    def mahalanobis(self, X: np.ndarray) -> np.ndarray:
+    def mahalanobis(self, X: Floats) -> NDArray[np.float64]:
         """The Mahalanobis distances of X (n, *shape_) to the mean: float64 (n,)."""
         return np.sqrt(self._squared_distances(X))
 
@@ -117,7 +119,7 @@ class PCAGaussian(Sampler):
         return float(np.quantile(np.sqrt(np.concatenate(squares)), quantile))
 
 
-def relative_mahalanobis(X: np.ndarray, model: PCAGaussian, background: PCAGaussian) -> np.ndarray:
+def relative_mahalanobis(X: Floats, model: PCAGaussian, background: PCAGaussian) -> NDArray[np.float64]:
     """How much farther X (n, *shape_) is from a class than from all: d²(class) − d²(all classes), float64 (n,).
 
     model, background: `PCAGaussian`s, the second of all classes, as `pooled` makes it (Ren et al. 2021). The lower,

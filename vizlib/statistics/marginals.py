@@ -4,8 +4,9 @@ from math import prod
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vizlib._arrays import transposed
+from vizlib._arrays import Floats, transposed
 from vizlib.statistics.streaming import Samples
 
 MAX_QUANTILES = 1024  # of a channel
@@ -41,7 +42,7 @@ class Marginals:
             raise ValueError("expected finite activations; received some that are not.")
         return self
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Marginals") -> "Marginals":
         """The marginals of the samples of both: a new `Marginals`. Raises ValueError for those of other shapes."""
         if self.quantiles_.shape != other.quantiles_.shape:
             shapes = self.quantiles_.shape, other.quantiles_.shape
@@ -72,7 +73,7 @@ class Marginals:
         return model
 
 
-def of_regions(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def of_regions(values: Floats, rows: int, columns: int) -> NDArray[np.float32]:
     """The sorted values of each channel in each region of a grid: (n, h, w, c) to float32 (n, rows, columns, q, c).
 
     Regions have h // rows × w // columns positions; what is left at the ends is in none. q: as of `Marginals`.

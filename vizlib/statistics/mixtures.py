@@ -1,37 +1,30 @@
 """Samplers of weighted sums of real activations: around each, and between a few."""
 
+from collections.abc import Callable
+
 import numpy as np
 
+from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 
 class Sampler(Snapshots):
     """Snapshots that draw mixtures of samples, `_mixtures(n, rng, temperature)`, and so new activations."""
 
-    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+    _mixtures: Callable[[int, np.random.Generator, float], list[Mixture]]
+
+    def draw(self, n: int, seed: int = 0, temperature: float = 1.0) -> tuple[Activations, list[Mixture]]:
         """As `sample`, but before the ReLU; and which samples each is made of, with what weights."""
         mixtures = self._mixtures(n, generator(n, seed, temperature), temperature)
         return self.mixed(mixtures), mixtures
 
-    def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    def sample(self, n: int, seed: int = 0, temperature: float = 1.0) -> Activations:
         """Draw n ≥ 1 activations: float32 (n, *shape_), rectified where `rectify`.
 
         temperature ≥ 0: scales how far draws lie from the mean that they are drawn around; 0 gives that mean. Raises
         ValueError for another n or temperature.
         """
         return self.rectified(self.draw(n, seed, temperature)[0])
-
-    def nearest(
-        self, point: np.ndarray, n: int, left_out: int = 0, members: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough.
-
-        members: int (m,), the samples to choose from; None for all.
-        """
-        members = np.arange(self.n_samples_seen_) if members is None else members
-        apart = np.linalg.norm(self.coordinates_[members] - point, axis=1)
-        order = members[np.argsort(apart, kind="stable")]
-        return order[min(left_out, max(0, len(order) - n)) :][:n]
 
 
 class LocalGaussian(Sampler):
@@ -55,9 +48,9 @@ class LocalGaussian(Sampler):
         n: int,
         seed: int = 0,
         temperature: float = 1.0,
-        places: np.ndarray | None = None,
-        among: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, list[Mixture]]:
+        places: Floats | None = None,
+        among: Integers | None = None,
+    ) -> tuple[Activations, list[Mixture]]:
         """As of every sampler.
 
         places: float (m, k), to draw one sample and move it to m places along the leading k components, in standard
@@ -88,7 +81,7 @@ class LocalGaussian(Sampler):
             mixtures.append(Mixture(self.images_[chosen], weights))
         return mixtures
 
-    def moved(self, mixture: Mixture, places: np.ndarray) -> list[Mixture]:
+    def moved(self, mixture: Mixture, places: Floats) -> list[Mixture]:
         """A mixture moved along the leading components to `places`, as of `draw`."""
         places = np.asarray(places, "float64")
         k, (point,) = places.shape[1], self.coordinates_of([mixture])

@@ -4,6 +4,7 @@ from math import prod
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vizlib.statistics.streaming import ROWS, Samples, fit_together
 
@@ -77,7 +78,7 @@ class Moments:
             means = self.spatial_mean_scatter_ / self._positions - self.channel_mean_
             self.spatial_mean_scatter_ = means.T @ means
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Moments") -> "Moments":
         """The moments of the samples of both: a new `Moments`. Raises ValueError for activations of other shapes."""
         if self.shape_ != other.shape_:
             raise ValueError(f"expected moments of activations {self.shape_}; received those of {other.shape_}.")
@@ -104,11 +105,11 @@ class Moments:
         return prod(self.shape_[:-1])
 
     @property
-    def variance_(self) -> np.ndarray:
+    def variance_(self) -> NDArray[np.float64]:
         return self.squares_ / max(1, self.n_samples_seen_ - 1)
 
     @property
-    def zeros_(self) -> np.ndarray:
+    def zeros_(self) -> NDArray[np.float64]:
         return self.zero_counts_ / self.n_samples_seen_
 
     @property
@@ -116,28 +117,28 @@ class Moments:
         return self.n_samples_seen_ * self._positions
 
     @property
-    def channel_mean_(self) -> np.ndarray:
+    def channel_mean_(self) -> NDArray[np.float64]:
         return self._by_channel(self.mean_).mean(axis=0)
 
     @property
-    def channel_variance_(self) -> np.ndarray:
+    def channel_variance_(self) -> NDArray[np.float64]:
         between = self.n_samples_seen_ * (self.mean_ - self.channel_mean_) ** 2
         return self._by_channel(self.squares_ + between).sum(axis=0) / max(1, self.channel_count_ - 1)
 
     @property
-    def channel_zeros_(self) -> np.ndarray:
+    def channel_zeros_(self) -> NDArray[np.float64]:
         return self._by_channel(self.zero_counts_).sum(axis=0) / self.channel_count_
 
     @property
-    def channel_max_(self) -> np.ndarray:
+    def channel_max_(self) -> NDArray[np.float64]:
         return self._by_channel(self.max_).max(axis=0)
 
     @property
-    def channel_covariance_(self) -> np.ndarray | None:
+    def channel_covariance_(self) -> NDArray[np.float64] | None:
         return self._covariance("channel_scatter_", self.channel_count_)
 
     @property
-    def spatial_mean_covariance_(self) -> np.ndarray | None:
+    def spatial_mean_covariance_(self) -> NDArray[np.float64] | None:
         return self._covariance("spatial_mean_scatter_", self.n_samples_seen_)
 
     def _by_channel(self, units):

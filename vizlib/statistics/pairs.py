@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vizlib._arrays import Activations, Floats
 from vizlib.statistics.gaussian import FOLDS
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
@@ -40,7 +41,7 @@ class LayerPair:
         if not norm < 1:
             raise ArithmeticError(f"expected a cross-correlation of spectral norm below 1; received {norm}.")
 
-    def sample_given(self, upper: np.ndarray, n: int, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    def sample_given(self, upper: Floats, n: int, seed: int = 0, temperature: float = 1.0) -> Activations:
         """Draw n ≥ 1 activations of the lower layer for one of the upper: float32 (n, *lower.shape_).
 
         upper: float (*upper.shape_), as the upper model was fitted: before the ReLU where its `rectify` is true.
@@ -52,7 +53,9 @@ class LayerPair:
         mixtures = self.mixtures_given(self.upper.transform(upper[None])[0], n, seed, temperature)
         return self.lower.rectified(self.lower.mixed(mixtures))
 
-    def mixtures_given(self, point: np.ndarray, n: int, seed: int = 0, temperature: float = 1.0) -> list[Mixture]:
+    def mixtures_given(
+        self, point: Floats, n: int, seed: int | list[int] = 0, temperature: float = 1.0
+    ) -> list[Mixture]:
         """The mixtures of samples that `sample_given` draws for the coordinates (K,) of an upper activation."""
         lower_deviation, upper_deviation = self._deviations
         noise = generator(n, seed, temperature).standard_normal((n, len(lower_deviation)))

@@ -3,7 +3,10 @@
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
+
+from vizlib._arrays import Activations, Integers, Maps
 
 HELD_OUT = 5  # one of so many activations gives no patches but says how far a new one may be
 
@@ -26,7 +29,7 @@ class PatchBank:
     def __init__(self, span: float = 0.5, quantile: float = 0.99) -> None:
         self.span, self.quantile = span, quantile
 
-    def fit(self, X: np.ndarray) -> Self:
+    def fit(self, X: Activations) -> Self:
         """The patches of X, but of a random fifth, which is held out. Raises ValueError for fewer than two."""
         if len(X) < 2:
             raise ValueError(f"expected two activations or more; received {len(X)}.")
@@ -38,7 +41,7 @@ class PatchBank:
         self.threshold_ = np.quantile(self.nearest(X[order[:held_out]])[0], self.quantile, axis=0).astype("float32")
         return self
 
-    def nearest(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(self, X: Activations) -> tuple[Maps, Integers]:
         """The distance of the patch at each position of X to the nearest known one, and of which activation that is.
 
         float32 and int (n, h, w); of units (n, 1, 1).
@@ -53,18 +56,19 @@ class PatchBank:
         own = uniform_filter((values**2).sum(axis=2), self.side_, mode="nearest")
         return np.maximum(own + 2 * apart.min(axis=2), 0) / values.shape[2], apart.argmin(axis=2)
 
-    def outliers(self, X: np.ndarray) -> np.ndarray:
+    def outliers(self, X: Activations) -> NDArray[np.bool_]:
         """Where the patches of X are outliers: bool (n, h, w); of units (n, 1, 1)."""
         return self.nearest(X)[0] > self.threshold_
 
-    def expected(self, X: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def expected(self, X: Activations, where: NDArray[np.bool_]) -> tuple[Activations, Maps]:
         """What is near to the patches of X at some positions, and how much each neuron belongs to them.
 
         where: bool (n, h, w), which patches. Returns values like X, the means of the nearest known patches where these
         overlap, and the shares in [0, 1] of the patches around a position that are meant, float32 (n, h, w).
         """
         _, sources = self.nearest(X)
-        values, shares = np.zeros((*where.shape, self.bank_.shape[-1]), "float32"), np.zeros(where.shape, "float32")
+        shares = np.zeros_like(where, np.float32)
+        values = np.zeros((*where.shape, self.bank_.shape[-1]), np.float32)
         for i, (found, which) in enumerate(zip(where, sources, strict=True)):
             for source in np.unique(which[found]):
                 share = uniform_filter((found & (which == source)).astype("float32"), self.side_, mode="nearest")

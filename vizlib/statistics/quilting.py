@@ -7,8 +7,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics.mixtures import LocalGaussian
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
@@ -40,14 +42,17 @@ class _Quilter(LocalGaussian):
     the sampler to turn to where draws are nearly copies.
     """
 
+    tries: int
+    other: str
+
     def draw(
         self,
         n: int,
         seed: int = 0,
         temperature: float = 1.0,
-        places: np.ndarray | None = None,
-        among: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, list[Mixture]]:
+        places: Floats | None = None,
+        among: Integers | None = None,
+    ) -> tuple[Activations, list[Mixture]]:
         """As of `LocalGaussian`: weights are shares of patches. Warns where most are those of one activation."""
         if len(self.shape_) != 3:
             return super().draw(n, seed, temperature, places, among)
@@ -154,7 +159,7 @@ class Analogies:
     `images`: all of them, int (m,), ascending.
     """
 
-    def __init__(self, upper: Snapshots, values: np.ndarray, images: list[np.ndarray]) -> None:
+    def __init__(self, upper: Snapshots, values: Floats, images: list[Integers]) -> None:
         if len(upper.shape_) != 3 or values.shape[1:] != upper.shape_:
             expected = f"activations of shape {('n', *upper.shape_)}, of a layer with positions"
             raise ValueError(f"expected {expected}; received {values.shape}.")
@@ -162,7 +167,7 @@ class Analogies:
         allowed = np.stack([np.isin(self.images, own) for own in images])
         self._found = _Patches(upper.real(self.images)).nearest(values, allowed)
 
-    def below(self, real: np.ndarray | list[np.ndarray], beside: float = 1.0) -> tuple[np.ndarray, list[Mixture]]:
+    def below(self, real: Activations | list[Activations], beside: float = 1.0) -> tuple[Activations, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
 
         real: those of `images`, m of float (h, w, channels), as one array or many; ValueError for others. beside: the
@@ -182,8 +187,8 @@ def _shares(images, sources):
 
 
 def quilted(
-    draws: np.ndarray, sources: np.ndarray, allowed: np.ndarray | None = None, beside: float = 1.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draws: Activations, sources: Activations, allowed: NDArray[np.bool_] | None = None, beside: float = 1.0
+) -> tuple[Activations, Integers, Floats]:
     """Activations (n, h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to their own.
 
     Also returns the source of the patch at each position, int (n, h, w), and by how much patches disagree where they
@@ -191,10 +196,10 @@ def quilted(
     from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
     beside: the weight in the mean of patches that are not a position's own, which have 1.
     """
-    patches, found = _Patches(sources), None
+    patches, found = _Patches(sources), np.empty(0, int)
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draws, allowed)
-        if before is not None and np.array_equal(before, found):
+        if np.array_equal(before, found):
             break
         reach = max(1, _side(draws.shape[1]) // 4)
         draws = np.stack([_put_together(places, sources, reach, beside) for places in found])

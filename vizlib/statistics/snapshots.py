@@ -4,8 +4,10 @@ from math import prod
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from vizlib._arrays import Activations, Floats, Integers, Matrix
 from vizlib.statistics.streaming import Samples, fit_together
 
 MAX_SNAPSHOTS = 5000  # whose Gram matrix is decomposed in some 20 s and 1 GB
@@ -22,8 +24,8 @@ class Mixture(NamedTuple):
     negative. Of what is put together from patches they are the shares of the patches.
     """
 
-    images: np.ndarray
-    weights: np.ndarray
+    images: Integers
+    weights: NDArray[np.float64]
 
 
 class Snapshots:
@@ -100,11 +102,11 @@ class Snapshots:
         return len(self.coordinates_)
 
     @property
-    def explained_variance_ratio_(self) -> np.ndarray:
+    def explained_variance_ratio_(self) -> NDArray[np.float64]:
         return self.explained_variance_ / (self.total_variance_ or 1.0)
 
     @property
-    def weights_(self) -> np.ndarray:
+    def weights_(self) -> NDArray[np.float64]:
         return self.coordinates_ / (self.explained_variance_ * (self.n_samples_seen_ - 1))
 
     @property
@@ -119,7 +121,7 @@ class Snapshots:
         apart = np.where(inside, 0, 1 / np.maximum(np.sum(squares / values**2, axis=1), np.finfo("float64").tiny))
         return 1 - float(apart.sum() / max(squares.sum() * (n / (n - 1)) ** 2, np.finfo("float64").tiny))
 
-    def facets(self, n: int = 4) -> np.ndarray:
+    def facets(self, n: int = 4) -> Integers:
         """Which facet of the class each sample belongs to, by k-means on the leading coordinates: int (n samples,).
 
         n: how many facets, from 1 to the number of samples; ValueError for another. Samplers draw from one with `among`
@@ -134,7 +136,7 @@ class Snapshots:
             return np.zeros(self.n_samples_seen_, "int32")
         return KMeans(n, n_init=10, random_state=0).fit_predict(leading)
 
-    def transform(self, X: np.ndarray) -> np.ndarray:
+    def transform(self, X: Floats) -> Matrix:
         """The coordinates of X: float (m, *shape_) to float32 (m, K). Raises ValueError for another shape."""
         return self._project(X)[0].astype("float32")
 
@@ -148,7 +150,7 @@ class Snapshots:
             products[:, rows] = centred @ (values - self.mean_).T
         return products @ self.weights_, np.einsum("ij,ij->i", centred, centred)
 
-    def components(self, k: int | None = None) -> np.ndarray:
+    def components(self, k: int | None = None) -> Matrix:
         """The leading k components, all if None, as arrays: float32 (k, p), orthonormal rows, from one pass.
 
         Raises ValueError where they would take more than 2 GiB.
@@ -165,29 +167,41 @@ class Snapshots:
         return components
 
     @property
-    def components_(self) -> np.ndarray:
+    def components_(self) -> Matrix:
         return self.components()
 
-    def inverse_transform(self, Z: np.ndarray) -> np.ndarray:
+    def inverse_transform(self, Z: Floats) -> Activations:
         """Activations at the leading coordinates Z (m, k ≤ K): float32 (m, *shape_), rectified where `rectify`.
 
         Those of samples come from the samples alone, others from a pass over all of them.
         """
         return self.rectified(self.mixed(self.mixtures_at(Z)))
 
-    def mixtures_at(self, Z: np.ndarray) -> list[Mixture]:
+    def mixtures_at(self, Z: Floats) -> list[Mixture]:
         """The mixtures of samples that lie at coordinates Z (m, k ≤ K)."""
         Z = np.asarray(Z, "float64")
         weights = 1 / self.n_samples_seen_ + Z @ self.weights_[:, : Z.shape[1]].T
         part = np.abs(weights) > NEGLIGIBLE * np.abs(weights).max(axis=1, keepdims=True)
         return [Mixture(self.images_[p], w[p]) for w, p in zip(weights, part, strict=True)]
 
-    def coordinates_of(self, mixtures: list[Mixture]) -> np.ndarray:
+    def coordinates_of(self, mixtures: list[Mixture]) -> NDArray[np.float64]:
         """Where mixtures of samples lie: float64 (m, K)."""
         places = [np.searchsorted(self.images_, mixture.images) for mixture in mixtures]
         return np.stack([m.weights @ self.coordinates_[i] for m, i in zip(mixtures, places, strict=True)])
 
-    def mixed(self, mixtures: list[Mixture]) -> np.ndarray:
+    def nearest(
+        self, point: Floats, n: int, left_out: int = 0, members: Integers | None = None
+    ) -> Integers:
+        """Which n samples are nearest to a point (K,) in the coordinates, int, but for so many if there are enough.
+
+        members: int (m,), the samples to choose from; None for all.
+        """
+        members = np.arange(self.n_samples_seen_) if members is None else members
+        apart = np.linalg.norm(self.coordinates_[members] - point, axis=1)
+        order = members[np.argsort(apart, kind="stable")]
+        return order[min(left_out, max(0, len(order) - n)) :][:n]
+
+    def mixed(self, mixtures: list[Mixture]) -> Activations:
         """The activations that are mixtures of samples: float32 (m, *shape_), before the ReLU where `rectify`."""
         images = np.unique(np.concatenate([mixture.images for mixture in mixtures]))
         weights = np.zeros((len(mixtures), len(images)), "float32")
@@ -198,7 +212,7 @@ class Snapshots:
             activations += weights[:, rows] @ (values - self.mean_)
         return activations.reshape(len(mixtures), *self.shape_)
 
-    def real(self, images: np.ndarray) -> np.ndarray:
+    def real(self, images: Integers) -> Activations:
         """The samples of these numbers, int (m,), in any order: float32 (m, *shape_), before the ReLU if there is one.
 
         Raises ValueError for a model that has no `source` to get them from.
@@ -216,7 +230,7 @@ class Snapshots:
             rows = slice(start, min(start + step, len(images)))
             yield rows, self.real(images[rows]).reshape(-1, self.mean_.size)
 
-    def rectified(self, activations: np.ndarray) -> np.ndarray:
+    def rectified(self, activations: Activations) -> Activations:
         """Activations, overwritten, after the ReLU where `rectify`."""
         return np.maximum(activations, 0, out=activations) if self.rectify else activations
 
@@ -265,7 +279,7 @@ _ARRAYS = {
 }
 
 
-def generator(n: int, seed: int, temperature: float) -> np.random.Generator:
+def generator(n: int, seed: int | list[int], temperature: float) -> np.random.Generator:
     """The random generator of a seed; ValueError unless n samples can be drawn at the temperature."""
     if n < 1 or not 0 <= temperature < np.inf:
         raise ValueError(f"expected n ≥ 1 and a temperature ≥ 0; received n={n} and temperature={temperature}.")

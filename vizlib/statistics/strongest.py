@@ -55,7 +55,7 @@ class Strongest:
         self.positions_ = np.stack([places // width, places % width], axis=-1)
         del self._best, self._place
 
-    def merge(self, other: Self) -> Self:
+    def merge(self, other: "Strongest") -> "Strongest":
         """The strongest of the samples of both, those of other numbered from here on: a new `Strongest`.
 
         Raises ValueError for those of activations of another shape.

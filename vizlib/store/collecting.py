@@ -13,7 +13,7 @@ from vizlib.images import load_images
 from vizlib.networks import Network
 from vizlib.store.files import IMAGE
 from vizlib.store.fitting import collect_class
-from vizlib.store.sources import Images
+from vizlib.store.sources import ImageSource
 from vizlib.store.store import StatsStore
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def collect(
     store: StatsStore,
-    images: Images | str | PathLike,
+    images: ImageSource | str | PathLike,
     class_name: str | list[str],
     layers: list[str] | tuple[str, ...],
     keep_activations: bool = False,
@@ -64,7 +64,7 @@ def collect(
     if not isinstance(class_name, str):
         _collect_classes(store, images, names, layers, keep_activations, n, client, progress)
     elif client is None:
-        collect_class(store, images, class_name, layers, keep_activations, n, progress)
+        collect_class(store, images, class_name, layers, keep_activations, n, progress)  # type: ignore[arg-type]
     else:
         raise ValueError(f"expected a list of class names, each a task of the client; received {class_name!r}.")
 

@@ -1,10 +1,11 @@
 """Drawing: new activations of several layers that belong together, from the statistics of a class."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics import Analogies, LayerPair, Mixture, QuiltedLayout, Snapshots
 from vizlib.statistics.marginals import of_regions
 from vizlib.statistics.quilting import BELOW, NEIGHBOURS
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from vizlib.store.store import StatsStore
 
 
-class Draw(dict):
+class Draw(dict[str, Activations]):
     """Activations that `StatsStore.sample` drew: {layer: float32 (n, ...)}, deep to shallow, and how.
 
     facts: {str: JSON value}. mixtures: {layer: for each of the n the `Mixture` of images that it is made of}.
@@ -24,10 +25,10 @@ class Draw(dict):
 
     def __init__(
         self,
-        values: dict[str, np.ndarray],
+        values: dict[str, Activations],
         facts: dict,
         mixtures: dict[str, list[Mixture]],
-        marginals: dict[str, np.ndarray],
+        marginals: dict[str, Activations],
     ) -> None:
         super().__init__(values)
         self.facts, self.mixtures, self.marginals = facts, mixtures, marginals
@@ -45,15 +46,15 @@ def draw(
     n: int,
     seed: int,
     temperature: float,
-    places: np.ndarray | None,
-    among: np.ndarray | None,
+    places: Floats | None,
+    among: Integers | None,
 ) -> Draw:
     """What `StatsStore.sample` returns."""
     store.check_network()
     by_place, finer = _chosen(store, class_name, layers)
     places = None if places is None else np.asarray(places, "float64")
     told = layers if layers is None or isinstance(layers, str) else list(by_place)
-    facts = {"class_name": class_name, "layers": told, "n": n, "seed": seed, "temperature": temperature}
+    facts: dict[str, Any] = {"class_name": class_name, "layers": told, "n": n, "seed": seed, "temperature": temperature}
     facts |= {"places": _listed(places), "among": _listed(among)}
     used = {*by_place, *finer, *store.last_of_resolutions(class_name)[-2:][:1]}  # the last tells the sampler
     facts["entries"] = {layer: sha256 for layer, sha256 in store.entries(class_name).items() if layer in used}
@@ -80,7 +81,7 @@ def draw(
     marginals = {}
     if finer:
         under = Analogies(above, values, [mixture.images for mixture in found])
-        real = {layer: store.each(class_name, layer, under.images, together) for layer in finer}
+        real: dict[str, Any] = {layer: store.each(class_name, layer, under.images, together) for layer in finer}
         real[IMAGE] = store.real(class_name, IMAGE, under.images)
         grid = drawn[deepest].shape[1:3]
         marginals = {layer: of_regions(under.below(x, beside=0)[0], *grid) for layer, x in real.items()}
@@ -105,7 +106,7 @@ def _chosen(store, class_name, layers):
     return (down if layers else down[-2:]), ()
 
 
-def _sources(model: Snapshots, mixture: Mixture) -> np.ndarray:
+def _sources(model: Snapshots, mixture: Mixture) -> Integers:
     """The images whose patches may lie under a draw: those of its patches, or else the nearest to it."""
     if (mixture.weights > 0).all():
         return mixture.images

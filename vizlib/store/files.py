@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -61,8 +62,8 @@ def network_facts(net: Network) -> dict:
     return {"network_name": net.model.name, "layers": list(net.layers)} | net.identity
 
 
-def read_network(folder: Path) -> dict | None:
-    """What `write_network` wrote; None for a folder that is empty or not there, ValueError for any other."""
+def read_network(folder: Path) -> dict[str, Any]:
+    """What `write_network` wrote; nothing for a folder that is empty or not there, ValueError for any other."""
     if folder.is_file():
         raise ValueError(
             f"expected a folder of statistics; received the file {folder}. If version 0.1 wrote it, collect again."
@@ -73,8 +74,8 @@ def read_network(folder: Path) -> dict | None:
         if folder.is_dir() and any(path.suffix != TEMPORARY and path.name[0] != "." for path in folder.iterdir()):
             wanted = f"expected a folder of statistics, or a new one; received {folder} without {NETWORK}."
             raise ValueError(wanted) from None
-        return None
-    except ValueError as error:
+        return {}
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"expected an intact {NETWORK} in {folder}; received: {error}.") from error
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:

@@ -23,7 +23,7 @@ from vizlib.networks import Network
 from vizlib.statistics import Moments, Snapshots, Strongest
 from vizlib.statistics.streaming import fit_together
 from vizlib.store import files
-from vizlib.store.sources import Images, SpooledImages
+from vizlib.store.sources import ImageSource, SpooledImages
 from vizlib.store.spool import Spool
 from vizlib.store.store import StatsStore
 
@@ -37,7 +37,7 @@ LOCKLESS = {errno.ENOLCK, errno.EBADF, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL
 
 def collect_class(
     store: StatsStore,
-    images: Images,
+    images: ImageSource,
     class_name: str,
     layers: tuple[str, ...],
     keep_activations: bool = False,
@@ -77,7 +77,7 @@ def _alone(folder: Path, class_name: str) -> Iterator[str]:
             if path.name != spool_name:
                 path.unlink(missing_ok=True) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     except (OSError, NotImplementedError) as error:
-        if getattr(error, "errno", None) not in {None, *LOCKLESS}:
+        if isinstance(error, OSError) and error.errno not in {None, *LOCKLESS}:
             raise OSError(error.errno, f"expected a folder to write to; received: {error.strerror}", folder) from error
         warnings.warn(
             f"the file system of {folder} knows no locks ({error}): while this runs, let no other process collect "

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from vizlib._files import written
 from vizlib._hdf5 import kind
 from vizlib.images import Rows
+
+T = TypeVar("T")
 
 CHUNK_BYTES = 2**18
 LIBVER = ("v110", "v110")  # the first HDF5 whose metadata all carry checksums
@@ -100,7 +103,7 @@ def damaged(item: h5py.HLObject, found: str) -> ValueError:
     return ValueError(f"expected intact statistics in {item.file.filename}; received, at {item.name}: {found}.")
 
 
-def child(parent: h5py.Group, name: str, of: type = h5py.Group) -> h5py.Group | h5py.Dataset:
+def child(parent: h5py.Group, name: str, of: Any = h5py.Group) -> h5py.Group | h5py.Dataset:
     """The group or dataset of this name in a group."""
     link = parent.get(name, getlink=True)
     if not isinstance(link, h5py.HardLink):
@@ -135,7 +138,7 @@ def attributes(item: h5py.HLObject) -> dict:
     return {name: _attribute(item, name) for name in item.attrs}
 
 
-def attribute(item: h5py.HLObject, name: str, of: type) -> str | int | bool:
+def attribute(item: h5py.HLObject, name: str, of: type[T]) -> T:
     """One attribute, which has to be of a type: str, int or bool."""
     value = _attribute(item, name) if name in item.attrs else None
     if type(value) is not of:

@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from vizlib._progress import progress_bar
 from vizlib.images import Rows, as_images, to_uint8
 
-Images = Rows | Iterable  # of batches
+ImageSource = Rows | Iterable  # of batches
 BATCH = 64  # images to take of an array at a time
 
 
 def batches(
-    images: Images, n: int | None = None, as_images: Callable[[ArrayLike], np.ndarray] = as_images
+    images: ImageSource, n: int | None = None, as_images: Callable[[ArrayLike], np.ndarray] = as_images
 ) -> Iterator[np.ndarray]:
     """The images in turn, some at a time: float32 RGB in [0, 1], (some, height, width, 3); n in all, all if None.
 
@@ -32,7 +32,7 @@ def batches(
     if hasattr(images, "shape"):
         if len(images.shape) != 4:
             raise ValueError(f"expected images of shape (n, height, width, 3); received {tuple(images.shape)}.")
-        parts = (images[start : start + BATCH] for start in range(0, images.shape[0], BATCH))
+        parts = (images[start : start + BATCH] for start in range(0, images.shape[0], BATCH))  # type: ignore[index]
     elif isinstance(images, Iterable) or hasattr(images, "__getitem__"):
         parts = _unscaled(images)
     else:
@@ -43,7 +43,7 @@ def batches(
         yield part
         if left is not None and (left := left - len(part)) == 0:
             return
-    if left:
+    if n and left:
         raise ValueError(f"expected {n} images; received {n - left}.")
 
 
@@ -60,7 +60,7 @@ def _unscaled(dataset):
         yield part / scale if part.dtype.kind == "f" else part
 
 
-def count(images: Images, n: int | None = None) -> int | None:
+def count(images: ImageSource, n: int | None = None) -> int | None:
     """How many images there are, where that is known before they are read."""
     return n if n is not None else images.shape[0] if hasattr(images, "shape") else None
 
@@ -78,23 +78,24 @@ class SpooledImages:
         shape: tuple[int, int, int],
         as_images: Callable[[ArrayLike], np.ndarray] = as_images,
     ) -> None:
-        self.path, self.shape, self._lossless, self._digest = path, (0, *shape), True, hashlib.sha256()
+        self.path, self.shape = path or Path(os.devnull), (0, *shape)
+        self._lossless, self._digest = True, hashlib.sha256()
         self._as_images = as_images
 
-    def take(self, images: Images, n: int | None, progress: str | None) -> Self:
+    def take(self, images: ImageSource, n: int | None, progress: str | None) -> Self:
         """Take images, as `batches` does. Raises ValueError for those of another shape and for fewer than two."""
         total = count(images, n)
         with (
-            open(self.path or os.devnull, "wb") as file,
+            open(self.path, "wb") as file,
             progress_bar(None, progress, total, "image", disable=progress is None) as bar,
         ):
             for part in batches(images, n, self._as_images):
                 if part.shape[1:] != self.shape[1:]:
                     raise self._unfit((total or len(part), *part.shape[1:]))
                 part = np.ascontiguousarray(part)
-                self._digest.update(part)
+                self._digest.update(part.data)
                 self._lossless = self._lossless and np.array_equal(as_images(to_uint8(part)), part)
-                file.write(part)
+                file.write(part.data)
                 self.shape = (self.shape[0] + len(part), *self.shape[1:])
                 bar.update(len(part))
         if self.shape[0] < 2:

@@ -4,25 +4,21 @@ import shutil
 from operator import attrgetter
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 from cachetools import LRUCache
 
 from vizlib import statistics
+from vizlib._arrays import Activations, Floats, Integers
 from vizlib._files import TEMPORARY, written
 from vizlib.images import as_images
 from vizlib.networks import Network
 from vizlib.networks.network import FEW
 from vizlib.statistics import (
-    GaussianCopula,
-    ImageStatistics,
     LayerPair,
     Marginals,
-    Moments,
-    Snapshots,
-    Strongest,
 )
 from vizlib.store import files
 from vizlib.store.drawing import Draw, draw
@@ -31,7 +27,6 @@ from vizlib.store.files import IMAGE
 if TYPE_CHECKING:
     import pandas as pd
 
-Estimator = Snapshots | Moments | Marginals | Strongest | GaussianCopula | ImageStatistics
 # The state of the snapshots is enough for these.
 SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix"
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
@@ -52,7 +47,7 @@ class StatsStore:
     """
 
     def __init__(self, path: str | PathLike, network: Network | None = None) -> None:
-        self.path, self.network = Path(path).resolve(), network
+        self.path, self._network = Path(path).resolve(), network
         self._memory = LRUCache(MEMORY, getsizeof=attrgetter("nbytes"))  # {(class, layer, image): array}
         self._shared = {}  # {(class, layer, SHA-256): what images have in common there}
         if network is None:
@@ -65,6 +60,13 @@ class StatsStore:
 
     def _repr_html_(self) -> str:
         return self.to_dataframe().to_html(index=False, na_rep="")
+
+    @property
+    def network(self) -> Network:
+        """The network; ValueError for a store without one."""
+        if self._network is None:
+            raise ValueError(f"expected StatsStore({str(self.path)!r}, network); received a store without its network.")
+        return self._network
 
     def to_dataframe(self) -> "pd.DataFrame":
         """What is inside: a pandas DataFrame of a row for each layer of each class.
@@ -123,7 +125,7 @@ class StatsStore:
 
     def model(
         self, class_name: str, layer: str, estimator: str | None = None, together: tuple[str, ...] = ()
-    ) -> Estimator:
+    ) -> Any:
         """A fitted estimator of `vizlib.statistics`; its `entry` says which, {str: str}.
 
         estimator: its name; None for "ImageStatistics" at the layer "image" and at any other the sampler that suits the
@@ -151,7 +153,7 @@ class StatsStore:
         model.entry = {"class_name": class_name, "layer": layer, "estimator": name, "sha256": sha256}
         return model
 
-    def marginals(self, class_name: str, layer: str, images: np.ndarray | None = None) -> Marginals:
+    def marginals(self, class_name: str, layer: str, images: Integers | None = None) -> Marginals:
         """The mean marginals of a layer over the images of a class, or over some of them, int (m,)."""
         if images is None:
             return self.model(class_name, layer, "Marginals")
@@ -168,8 +170,8 @@ class StatsStore:
         n: int = 4,
         seed: int = 0,
         temperature: float = 1.0,
-        places: np.ndarray | None = None,
-        among: np.ndarray | None = None,
+        places: Floats | None = None,
+        among: Integers | None = None,
     ) -> Draw:
         """Draw activations of layers that belong together, as `reconstruct` takes them.
 
@@ -208,7 +210,7 @@ class StatsStore:
         shapes = {layer: self.shape(class_name, layer) for layer in self.layers(class_name)[1:]}
         heights = {layer: shape[0] for layer, shape in shapes.items() if len(shape) == 3}
         last = {height: layer for layer, height in heights.items()}
-        if len(last) == 1 and self.network and {*heights} <= self.network.graph()[1].tokens:
+        if len(last) == 1 and self._network and {*heights} <= self.network.graph()[1].tokens:
             return tuple(heights)[::-1]
         return tuple(last[height] for height in sorted(last))
 
@@ -217,7 +219,7 @@ class StatsStore:
         with self._reading(class_name, layer) as file:
             return files.shape(file)
 
-    def activations(self, class_name: str, layer: str, images: np.ndarray | None = None) -> np.ndarray:
+    def activations(self, class_name: str, layer: str, images: Integers | None = None) -> Activations:
         """The activations of the images of a class, float32 (m, ...), before the ReLU if there is one.
 
         images: int (m,), which of them; None for all. Of the layer "image" they are the images themselves, in [0, 1].
@@ -227,7 +229,7 @@ class StatsStore:
         ascending, back = np.unique(every if images is None else every[np.asarray(images)], return_inverse=True)
         return self.real(class_name, layer, ascending)[back]
 
-    def real(self, class_name: str, layer: str, rows: np.ndarray, together: tuple[str, ...] = ()) -> np.ndarray:
+    def real(self, class_name: str, layer: str, rows: Integers, together: tuple[str, ...] = ()) -> Activations:
         """As `activations`, of images in ascending order.
 
         together: layers that are likely to be asked for next; where the network has to be asked, it is asked for all.
@@ -239,8 +241,8 @@ class StatsStore:
         return np.stack(found) if found else np.empty((0, *self.shape(class_name, layer)), "float32")
 
     def each(
-        self, class_name: str, layer: str, rows: np.ndarray, together: tuple[str, ...] = ()
-    ) -> list[np.ndarray]:
+        self, class_name: str, layer: str, rows: Integers, together: tuple[str, ...] = ()
+    ) -> list[Activations]:
         """As `real`, but the activations of each image as they lie in memory, not to be written to.
 
         Putting those of many images side by side takes longer than reading a patch of each.
@@ -276,8 +278,6 @@ class StatsStore:
 
     def check_network(self) -> None:
         """Raise ValueError, saying what differs, unless the statistics are of this very network and preprocessing."""
-        if self.network is None:
-            raise ValueError(f"expected StatsStore({str(self.path)!r}, network); received a store without its network.")
         files.check_network(self.path, files.network_facts(self.network))
 
     def delete(self, class_name: str, layer: str | None = None) -> None:
@@ -329,7 +329,7 @@ class StatsStore:
         be others in each session.
         """
         stored = files.read_network(self.path)["layers"]
-        return stored, self.network.layers if self.network else stored
+        return stored, self._network.layers if self._network else stored
 
     def stored_name(self, layer: str) -> str:
         """What a layer of the network is called in the folder."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vizlib._arrays import ImagesLike
 from vizlib.attribution.gradients import saliency
 from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
@@ -84,7 +85,7 @@ def olah(
 def maco(
     net: Network,
     class_name: Neuron,
-    images: np.ndarray,
+    images: ImagesLike,
     n: int = 4,
     steps: int = 256,
     seed: int = 0,
@@ -135,7 +136,8 @@ def vital(
     progress, the returned `Result` and its errors: see `optimize`. Raises ValueError for a class or layer that is not
     there.
     """
-    net, terms = store.network, [TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS)]
+    net = store.network
+    terms: list[Term] = [TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS)]
     for layer in layers or store.last_of_resolutions(class_name):
         quantiles = store.marginals(class_name, layer).quantiles_.astype("float32")
         terms.append(Marginals(net.before_relu(layer), np.broadcast_to(quantiles, (n, *quantiles.shape))))
@@ -165,7 +167,7 @@ def deep_inversion(
     Raises ValueError for a class that is not there or that the network does not know.
     """
     net, view = store.network, Jitter(30 / 224 * store.network.side)
-    terms = [
+    terms: list[Term] = [
         CrossEntropy(np.int32(net.class_index(class_name)), net.is_sigmoid),
         TotalVariation.of(store.model(class_name, "image"), SMOOTHNESS),
     ]
@@ -191,4 +193,4 @@ def score(net: Network, neuron: Neuron) -> Term:
         layer, index = SCORES, net.class_index(neuron)
         term = ClassScore(np.int32(index))  # a number: classes share what is compiled
     canvas = Unbounded(net.image_size)
-    return 1 / np.linalg.norm(saliency(net, canvas.image(canvas.start(1, 0)), layer, index)) * term
+    return 1 / np.linalg.norm(saliency(net, canvas.image(canvas.start(1, 0)), layer, index)) * term  # type: ignore[operator]

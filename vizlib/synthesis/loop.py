@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from keras import ops, tree
 
+from vizlib._arrays import Floats, Images, Matrix
 from vizlib._progress import progress_bar
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 from vizlib.networks.network import Network
@@ -17,7 +18,7 @@ from vizlib.synthesis.rules import Rule, adam
 from vizlib.synthesis.terms import Term
 from vizlib.synthesis.transforms import Jitter, View
 
-Callback = Callable[[int, np.ndarray, dict[str, np.ndarray]], Any]
+Callback = Callable[[int, Images, dict[str, Floats]], Any]
 
 # In float16 small gradients are lost and large ones are infinite: the loss is multiplied by a scale, which falls, and
 # the step is left out, where they are not finite, and otherwise grows (Micikevicius et al. 2018).
@@ -34,8 +35,8 @@ class Result:
     again, see `vizlib.rerun`. variables: those of the canvas after the last step, to go on from.
     """
 
-    images: np.ndarray
-    history: dict[str, np.ndarray]
+    images: Images
+    history: dict[str, Matrix]
     provenance: dict[str, Any] = field(default_factory=dict)
     variables: list[np.ndarray] = field(default_factory=list, repr=False)
 

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vizlib._arrays import Activations, Images, ImagesLike
 from vizlib.networks import Network
 from vizlib.statistics import ImageStatistics, PatchBank
 from vizlib.store import StatsStore
@@ -24,7 +27,7 @@ SCORE, PUSH, SMOOTH = 0.002, 6.0, 0.2  # weights of the score, of the outliers a
 BANK_BYTES = 2**28  # of the activations of a layer that patches are taken from, at most
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Suppression(Result):
     """What `suppress` returns.
 
@@ -33,22 +36,22 @@ class Suppression(Result):
     `terms.Outliers`}, to ask the same of other images, see `find_outliers`.
     """
 
-    before: np.ndarray = None
-    outliers: dict = field(default_factory=dict)
-    terms: dict = field(default_factory=dict, repr=False)
+    before: Images
+    outliers: dict[str, tuple[NDArray[np.bool_], ...]]
+    terms: dict[str, Outliers] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chain(Result):
     """What `chain` returns. stages: {layer: images}, deep to shallow: all that was drawn down to it, inverted."""
 
-    stages: dict = field(default_factory=dict)
+    stages: dict[str, Images]
 
 
 @recorded
 def reconstruct(
     net: Network,
-    targets: np.ndarray | dict[str, np.ndarray],
+    targets: Activations | dict[str, Activations],
     layer: str | None = None,
     statistics: ImageStatistics | dict | None = None,
     prior_weight: float = 1.0,
@@ -72,7 +75,7 @@ def reconstruct(
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
     """
-    drawn = targets if isinstance(targets, dict) else {layer: targets}
+    drawn: dict[Any, Activations] = targets if isinstance(targets, dict) else {layer: targets}
     targets = {name: _checked_targets(net, values, name) for name, values in drawn.items()}
     n = len(next(iter(targets.values())))
     if any(len(values) != n for values in targets.values()):
@@ -137,7 +140,7 @@ def suppress(
     return Suppression(**vars(after.with_facts(**facts)), before=before.images, outliers=found, terms=outliers)
 
 
-def find_outliers(net: Network, terms: dict[str, Outliers], images: np.ndarray) -> dict[str, np.ndarray]:
+def find_outliers(net: Network, terms: dict[str, Outliers], images: ImagesLike) -> dict[str, NDArray[np.bool_]]:
     """Where patches of images are outliers: {layer: bool (n, h, w)}, of a layer without positions (n, 1, 1).
 
     terms: {layer: `terms.Outliers`}, such as those of a `Suppression`. images: as `Network.activations` takes them.
@@ -169,7 +172,8 @@ def chain(
 
     Raises ValueError for a class or layer that is not there.
     """
-    drawn, stages, result = store.sample(class_name, layers, n, seed, temperature), {}, None
+    drawn, stages = store.sample(class_name, layers, n, seed, temperature), {}
+    result: Any = None
     statistics, every = store.model(class_name, "image"), (*drawn, *drawn.marginals)
     for i, layer in enumerate(every, 1):
         start = result and result.variables

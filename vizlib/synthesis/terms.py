@@ -5,7 +5,7 @@ A term is frozen; `2 * term` is a new one of twice the weight. The image itself 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from keras import ops
@@ -40,6 +40,7 @@ class Term:
     layers: ClassVar[tuple[str, ...]] = ()
     every: ClassVar[int] = 0
     per_image: ClassVar[tuple[str, ...]] = ()
+    measure: ClassVar[Callable[..., Tensor]]
 
     @property
     def name(self) -> str:
@@ -63,7 +64,7 @@ class LayerTerm(Term):
     layer: str
 
     @property
-    def layers(self) -> tuple[str, ...]:
+    def layers(self) -> tuple[str, ...]:  # type: ignore[override]
         return () if self.layer == IMAGE else (self.layer,)
 
 
@@ -87,7 +88,7 @@ class Distance(LayerTerm):
 class ClassScore(Term):
     """Minus the score of a class before the softmax (Simonyan et al. 2013). index: its position in the scores."""
 
-    index: int
+    index: int | np.integer
     layers = (SCORES,)
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
@@ -110,7 +111,7 @@ class CrossEntropy(ClassScore):
 class ChannelScore(LayerTerm):
     """Minus the activation of a channel, or unit, summed over its positions. index: into the last axis of the layer."""
 
-    index: int
+    index: int | np.integer
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         values = ops.take(activations[self.layer], self.index, axis=-1)
@@ -124,7 +125,7 @@ class SquaredNorm(Term):
     mean: tuple[float, ...] = tuple(MEAN_COLOUR.tolist())
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
-        return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
+        return ops.sum(ops.subtract(activations["image"], ops.array(self.mean)) ** 2, axis=(1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -203,18 +204,18 @@ class ChannelStatistics(LayerTerm):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         mean, covariance, deviation = (
-            np.asarray(x, "float32")
+            ops.array(x, "float32")
             for x in (
                 self.moments.channel_mean_,
                 self.moments.channel_covariance_,
-                np.sqrt(np.diag(self.moments.spatial_mean_covariance_) + 1e-12),
+                np.sqrt(np.diag(self.moments.spatial_mean_covariance_) + 1e-12),  # type: ignore[arg-type]
             )
         )
         values = activations[self.layer]
         centred = ops.reshape(values, (values.shape[0], -1, values.shape[-1])) - mean
         z = ops.mean(centred, axis=1) / deviation
         found = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / centred.shape[1]
-        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / np.sum(covariance**2)
+        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / ops.sum(covariance**2)
         return _excess(z, 1) + error
 
 
@@ -248,7 +249,7 @@ class Outliers(LayerTerm):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         errors = (activations[self.layer] - self.expected) ** 2
-        errors = ops.mean(ops.reshape(errors, (*self.weights.shape, -1)), axis=-1)
+        errors = ops.mean(ops.reshape(errors, (*self.weights.shape, -1)), axis=-1)  # type: ignore[union-attr]
         return ops.mean(self.weights * errors, axis=(1, 2))
 
 
@@ -304,11 +305,13 @@ def priors(
     the total variation, which always pulls; all others cost nothing within the usual range. Where it is low, so is
     theirs: edges beside activations that say more of them are met by single bright pixels.
     """
-    statistics = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
-    terms, image, weight = [], statistics.pop("image", None), min(0.02, 0.8 * smoothness)
-    if image is not None:
-        terms = [TotalVariation.of(image, smoothness)] + [
-            Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
-            for function in (colour_composition, edge_sharpness)
-        ]
-    return terms + [ChannelStatistics(layer, moments, weight=weight) for layer, moments in statistics.items()]
+    of_layers: dict[str, Any] = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
+    image, weight = of_layers.pop("image", None), min(0.02, 0.8 * smoothness)
+    terms: list[Term] = [ChannelStatistics(layer, moments, weight=weight) for layer, moments in of_layers.items()]
+    if image is None:
+        return terms
+    typical = (
+        Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
+        for function in (colour_composition, edge_sharpness)
+    )
+    return [TotalVariation.of(image, smoothness), *typical, *terms]
