@@ -12,9 +12,10 @@ from sphinx.util.typing import stringify_annotation
 
 import vizlib
 
-project, author, release = "vizlib", "The vizlib authors", vizlib.__version__
+project, release = "vizlib", vizlib.__version__
+author = copyright = "The vizlib authors"
 root_doc = "README"
-include_patterns = ["*.md", "data/*.md", "docs/*.md", "docs/api/*.rst", "notebooks/*.ipynb"]
+include_patterns = ["*.md", "data/*.md", "docs/*.md", "docs/api/*.rst", "docs/gallery/*.md", "notebooks/*.ipynb"]
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 smartquotes = False  # what is quoted is mostly code
 
@@ -42,7 +43,7 @@ CONTENTS = """
 ```{toctree}
 :hidden:
 Start <self>
-docs/gallery
+docs/gallery/README
 ```
 
 ```{toctree}
@@ -55,6 +56,7 @@ notebooks/*
 ```{toctree}
 :hidden:
 :caption: In depth
+:glob:
 docs/networks
 docs/images
 docs/explorer
@@ -63,9 +65,7 @@ docs/shortcuts
 docs/terms
 docs/realism
 docs/layers
-docs/scale
-docs/benchmarks
-docs/versions
+docs/*
 data/README
 ```
 
@@ -73,9 +73,10 @@ data/README
 :hidden:
 :caption: Reference
 docs/api/index
-docs/recipes
+docs/gallery/recipes
 CHANGELOG
 CONTRIBUTING
+SECURITY
 ```
 """
 

@@ -1,6 +1,6 @@
 """The gallery: images by every method on the embedded network, each a PNG that carries its recipe, and its two pages.
 
-A method is a function below; docs/gallery.md shows what it says and does beside its images, docs/recipes.md the
+A method is a function below; docs/gallery/README.md shows what it says and does beside its images, recipes.md the
 recipes. Run it through `make gallery`; it keeps the statistics in output/gallery.
 """
 
@@ -111,7 +111,7 @@ def code(function):
 def row(files):
     """Images as a Markdown table of one row, each a link to its recipe; files: [(class, name of the file)]."""
     heads = [class_name for class_name, _ in files]
-    images = [f"[![{name}](gallery/{name}.png)](recipes.md#{name})" for _, name in files]
+    images = [f"[![{name}]({name}.png)](recipes.md#{name})" for _, name in files]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (heads, ["---"] * len(files), images))
 
 
@@ -126,15 +126,15 @@ def recipe(name):
     """A recipe as Markdown: how to follow it, and all that it says."""
     again = f'viz.rerun("docs/gallery/{name}.png", store=store)'
     told = json.dumps(viz.recipe(FOLDER / f"{name}.png"), indent=2)
-    return f"## {name}\n\n![{name}](gallery/{name}.png)\n\n```python\n{again}\n```\n\n```json\n{told}\n```\n"
+    return f"## {name}\n\n![{name}]({name}.png)\n\n```python\n{again}\n```\n\n```json\n{told}\n```\n"
 
 
 def write_pages():
-    """Put what is in docs/gallery, and what made it, into the two pages."""
+    """Put what is in the folder, and what made it, into its two pages."""
     sections = [section(title, method) for title, method in METHODS.items()]
-    write("gallery", "\n".join([code(statistics), *sections]), DOCS / "gallery.md")
+    write("gallery", "\n".join([code(statistics), *sections]), FOLDER / "README.md")
     recipes = [recipe(name) for method in METHODS.values() for name in names(method).values()]
-    write("gallery", "\n".join(recipes), DOCS / "recipes.md")
+    write("gallery", "\n".join(recipes), FOLDER / "recipes.md")
 
 
 def main():
