@@ -12,9 +12,10 @@ from sphinx.util.typing import stringify_annotation
 
 import vizlib
 
-project, author, release = "vizlib", "The vizlib authors", vizlib.__version__
+project, release = "vizlib", vizlib.__version__
+author = copyright = "The vizlib authors"
 root_doc = "README"
-include_patterns = ["*.md", "data/*.md", "docs/*.md", "docs/api/*.rst", "notebooks/*.ipynb"]
+include_patterns = ["*.md", "data/*.md", "docs/*.md", "docs/api/*.rst", "docs/gallery/*.md", "notebooks/*.ipynb"]
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
 smartquotes = False  # what is quoted is mostly code
 
@@ -42,7 +43,7 @@ CONTENTS = """
 ```{toctree}
 :hidden:
 Start <self>
-docs/gallery
+docs/gallery/README
 ```
 
 ```{toctree}
@@ -55,6 +56,7 @@ notebooks/*
 ```{toctree}
 :hidden:
 :caption: In depth
+:glob:
 docs/networks
 docs/images
 docs/explorer
@@ -63,9 +65,7 @@ docs/shortcuts
 docs/terms
 docs/realism
 docs/layers
-docs/scale
-docs/benchmarks
-docs/versions
+docs/*
 data/README
 ```
 
@@ -73,9 +73,10 @@ data/README
 :hidden:
 :caption: Reference
 docs/api/index
-docs/recipes
+docs/gallery/recipes
 CHANGELOG
 CONTRIBUTING
+SECURITY
 ```
 """
 
@@ -92,6 +93,8 @@ def add_contents(app, name, source):
 
 def as_text(app, kind, name, value, options, lines):
     """A docstring is text with names in backticks: nothing else in it means anything."""
+    if lines and lines[0].startswith("Alias for field number"):  # which Python says of any named tuple
+        lines.clear()
     if kind in ("function", "class") and not lines and value.__module__.startswith("vizlib"):
         warn(f"{name}: no docstring")
     escaped = (re.sub(r"[*|\\]|_\b", r"\\\g<0>", line) for line in lines)
@@ -99,8 +102,8 @@ def as_text(app, kind, name, value, options, lines):
 
 
 def shorten(app, kind, name, value, options, arguments, returned):
-    """What NumPy takes for an array is a page of types."""
-    return arguments and arguments.replace(EXPANDED, "ArrayLike"), returned
+    """What NumPy takes for an array is a page of types, and what a dataclass says of a new list is no Python."""
+    return arguments and arguments.replace(EXPANDED, "ArrayLike").replace("<factory>", "..."), returned
 
 
 def find(app, env, node, text):
