@@ -70,7 +70,8 @@ class User:
         self.panel = Panel(self.page)
         self.cell(1)
         self.panel.button("Run").wait_for()
-        self.page.get_by_text("more", exact=True).last.click()
+        if not self.page.get_by_label("seed", exact=True).first.is_visible():
+            self.page.get_by_text("more", exact=True).last.click()
 
     def cell(self, number, page=None):
         """Run a cell of the notebook, and return its output."""
@@ -211,9 +212,9 @@ def main(minutes="10"):
         try:
             user, runs = User(open_page, networks), 0
             while time.monotonic() - begun < 60 * float(minutes):
-                if runs % 20 == 15:
+                if runs % 20 == 3:
                     user.close_page()
-                elif runs % 20 == 5:
+                elif runs % 20 == 13:
                     user.second_page()
                 user.run()
                 runs += 1
