@@ -7,8 +7,8 @@ PY := .venv/bin/python
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
-.PHONY: help demo test core lint lab notebooks report runs versions docs bench realism layers train clean
-.PHONY: attribution shortcuts photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
+.PHONY: help demo test core lint lab notebooks report runs versions docs gallery bench realism layers train clean
+.PHONY: attribution shortcuts shortcut-samples photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,11 @@ TESTS ?= tests --ignore tests/test_browser.py
 versions: .venv/ready  ## TESTS on Python 3.11 to 3.13, as far as they are here, each with the oldest and newest Keras
 	$(SERIAL) $(PY) scripts/versions.py $(TESTS)
 
-docs: .venv/ready  ## the API reference in output/api, from the docstrings; fails where they are wrong
+docs: .venv/ready  ## the site in output/docs/html: README, docs, notebooks, gallery, API; fails where anything is wrong
 	$(PY) scripts/docs.py
+
+gallery: .venv/ready  ## make the images of the gallery
+	$(PY) scripts/gallery.py
 
 bench: .venv/ready  ## the benchmarks
 	$(PY) -m benchmarks
@@ -85,6 +88,9 @@ photo-attribution-224: .venv/ready
 
 shortcuts: .venv/ready  ## plant shortcuts in small networks, and count how many are found
 	$(PY) scripts/shortcuts.py
+
+shortcut-samples: .venv/ready  ## count how many new images carry the marks that were planted
+	$(PY) scripts/shortcut_samples.py
 
 layers: .venv/ready  ## ask which layer is best for sampling and for reconstruction
 	$(PY) scripts/layers.py

@@ -1,79 +1,86 @@
-"""The API reference, from the docstrings, in output/api: a page of the package and one of each public module.
+"""The site: README, docs, notebooks as they were committed, and the API from the docstrings, in output/docs/html.
 
-Whatever pdoc warns of is an error, and so is a public function or class without a docstring, or a docstring that refers
-in backticks to a class, or to anything of vizlib by its full name, that is not there. Run it through `make docs`, which
-does the set-up.
+Whatever Sphinx warns of is an error, and so is a link to what is not there, or anything that would have to be fetched
+from the internet to look at a page. Run it through `make docs`, which does the set-up.
 """
 
-import inspect
-import re
+import os
+import shutil
 import sys
-import warnings
+from functools import cache
+from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-import pdoc
+from sphinx.cmd.build import build_main
 
-import vizlib
-
-OUTPUT = Path(__file__).resolve().parent.parent / "output" / "api"
-REFERENCE = re.compile(r"`((?:[A-Z]\w*|vizlib)(?:\.\w+)*)`")
-
-
-def build(output):
-    """Write the reference into a folder. Raises ValueError, listing them, for docstrings that are missing or wrong."""
-    for name in vizlib.__all__:  # pdoc documents what is loaded, and a lazy name is not before it is used
-        setattr(vizlib, name, getattr(vizlib, name))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        public = [pdoc.doc.Module(module) for module in (vizlib, *(getattr(vizlib, n) for n in vizlib._MODULES))]
-        for name, doc in public[0].members.items():
-            if inspect.isclass(value := getattr(vizlib, name)):  # one under the name of a verb is a variable to pdoc
-                public[0].members[name] = pdoc.doc.Class("vizlib", name, value, doc.taken_from)
-        known = known_names()
-        if wrong := sorted({line for page in public for line in mistakes(page, known)}):
-            raise ValueError("expected docstrings that are there and true; received\n" + "\n".join(wrong))
-
-        pdoc.render.configure(docformat="markdown", footer_text=f"vizlib {vizlib.__version__}")
-        pages = {page.fullname: page for page in public}
-        for name, page in pages.items():
-            path = output / f"{name.replace('.', '/')}.html"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(pdoc.render.html_module(page, pages), "utf-8")
-        (output / "index.html").write_text(pdoc.render.html_index(pages), "utf-8")
-        (output / "search.js").write_text(pdoc.render.search_index(pages), "utf-8")
+ROOT = Path(__file__).resolve().parent.parent
+FETCHED = {"img": "src", "script": "src", "link": "href", "iframe": "src", "source": "src"}
 
 
-def known_names():
-    """What a docstring may refer to: everything in vizlib, by its name and by its full name."""
-    loaded = [module for name, module in sorted(sys.modules.items()) if f"{name}.".startswith("vizlib.")]
-    everything = [doc for module in loaded for doc in documented(pdoc.doc.Module(module))]
-    return {name for doc in everything for name in (doc.qualname, doc.fullname)}
+def build(output, *options):
+    """Write the site into a folder; options: of sphinx-build. Raises ValueError where Sphinx warns of something."""
+    places = "-d", output / "doctrees", "-w", output / "warnings.txt", "-c", ROOT / "docs", ROOT, output / "html"
+    output.mkdir(parents=True, exist_ok=True)
+    if build_main([str(x) for x in ("-qNEW", *options, *places)]):
+        raise ValueError(f"expected no warnings; received\n{(output / 'warnings.txt').read_text('utf-8')}")
+    shutil.copy(output / "html" / "README.html", output / "html" / "index.html")
 
 
-def documented(doc):
-    """A module or class with everything public in it, however deep."""
-    yield doc
-    for name, member in doc.members.items() if isinstance(doc, pdoc.doc.Namespace) else ():
-        if not name.startswith("_"):
-            yield from documented(member)
+def mistakes(site):
+    """The links of the pages in a folder that lead nowhere, and what would be fetched, a line each."""
+    for path in sorted(site.rglob("*.html")):
+        for tag, target in page(path).links:
+            if wrong := mistake(path, tag, target):
+                yield f"{path.relative_to(site)}: {target} {wrong}"
 
 
-def mistakes(page, known):
-    """What is wrong with the docstrings of a page, a line each."""
-    for doc in documented(page):
-        if doc.kind in ("function", "class") and "." not in doc.qualname and not doc.docstring:
-            yield f"{doc.fullname}: no docstring"
-        for reference in REFERENCE.findall(doc.docstring):
-            if reference not in known:
-                yield f"{doc.fullname}: `{reference}` is not there"
+def mistake(path, tag, target):
+    """What is wrong with a link on a page, if anything is."""
+    url = urlsplit(target)
+    if url.scheme == "data":
+        return None
+    if url.scheme or url.netloc:
+        if tag in FETCHED:
+            return "is fetched from elsewhere"
+        return None if url.scheme in ("http", "https") and "." in url.netloc else "is no address"
+    there = Path(os.path.normpath(path.parent / unquote(url.path))) if url.path else path
+    if not there.is_file():
+        return "is not there"
+    known = not url.fragment or there.suffix != ".html" or unquote(url.fragment) in page(there).names
+    return None if known else "is not on the page"
+
+
+@cache
+def page(path):
+    return Page(path.read_text("utf-8"))
+
+
+class Page(HTMLParser):
+    """links: (tag, target) of a page, with what it fetches. names: of its places, as anchors have them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.names = [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.names.add(attributes.get("id"))
+        if target := attributes.get({"a": "href", **FETCHED}.get(tag)):
+            self.links.append((tag, target))
 
 
 def main():
+    output = ROOT / "output" / "docs"
+    shutil.rmtree(output, ignore_errors=True)
     try:
-        build(OUTPUT)
-    except (ValueError, Warning) as error:
-        sys.exit(f"The API reference was not built: {error}")
-    print(f"API reference: {OUTPUT / 'index.html'}")
+        build(output)
+    except ValueError as error:
+        sys.exit(f"The site was not built: {error}")
+    if wrong := list(mistakes(output / "html")):
+        sys.exit("The site has dead links:\n" + "\n".join(wrong))
+    print(f"The site: {output / 'html' / 'index.html'}")
 
 
 if __name__ == "__main__":

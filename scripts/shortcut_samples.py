@@ -1,7 +1,7 @@
-"""How often new images of a class carry the mark that was planted in it, on the networks of the trial of shortcuts.
+"""How often new images of a class carry the mark planted in it, on the networks of the trial of shortcuts.
 
 A detector of each mark, a small network that tells scenes with it from the same scenes without, counts it in scenes of
-the class, in samples of `StatsStore.sample` inverted, and in baselines. What the way to an image alone does to a mark is
+the class, in samples of `StatsStore.sample` inverted, and in baselines. What the way to an image does to a mark is
 seen in scenes that are inverted, with it and without. Networks are those of `make shortcuts`.
 """
 
@@ -15,15 +15,19 @@ import keras
 import numpy as np
 import pandas as pd
 from shortcut_scenes import MARKS, draw
-from shortcuts import FRESH, HELD_OUT, Case, cases, cnn, network
+from shortcuts import FRESH, HELD_OUT, KEPT, Case, cases, cnn, network
 from worlds import DOCS, write
 
 import vizlib as viz
+from vizlib._files import written
 from vizlib.explorer.starting import first_layer
 
 SHOWN, N, STEPS = 200, 16, 100  # scenes of the class that are collected; images of each kind; steps of each
-SCENES, BASE, EPOCHS, NOISE = 300, 8, 12, 0.04  # of each class that a detector learns from: scenes, and of each baseline
+SCENES, BASE = 300, 8  # of each class that a detector learns from: scenes, and images of each baseline
+EPOCHS, NOISE, TIMES = 12, 0.04, 4  # of its training; how often it sees the baselines in one of them
 BASELINES = {"Simonyan": viz.simonyan, "Olah": viz.olah}
+KINDS = "scenes", "samples", "inverted, with it", "inverted, without", *BASELINES
+SEEN = 3  # samples of each network in the figure
 SETTINGS = {"steps": STEPS, "seed": 0, "progress": False}
 
 
@@ -41,15 +45,15 @@ def baselines(case: Case, net: viz.Network) -> tuple[np.ndarray, np.ndarray]:
     images = np.concatenate([f(net, c, BASE, **SETTINGS).images for f in BASELINES.values() for c in case.classes[1:]])
     plant, rng = MARKS[case.mark][1], np.random.default_rng(case.seed)
     marked = [plant(255 * x.astype(float), case.version, rng).clip(0, 255) / 255 for x in images] if plant else []
-    return np.concatenate([images, *np.reshape(marked, (-1, *images.shape))]), np.repeat([0, 1], [len(images), len(marked)])
+    both = np.concatenate([images, *np.reshape(marked, (-1, *images.shape))])
+    return both, np.repeat([0, 1], [len(images), len(marked)])
 
 
 def detector(case: Case, net: viz.Network) -> keras.Model:
     """Tells images with the mark from those without, by what is where in a 4 × 4 grid."""
     keras.utils.set_random_seed(case.seed)
-    images, marked = (
-        np.concatenate(x) for x in zip(pairs(case, SCENES, case.seed + 2 * FRESH), *4 * [baselines(case, net)])
-    )
+    seen = [pairs(case, SCENES, case.seed + 2 * FRESH), *TIMES * [baselines(case, net)]]
+    images, marked = (np.concatenate(x) for x in zip(*seen, strict=True))
     model, image = cnn(2, flat=True), keras.Input((64, 64, 3))
     learner = keras.Model(image, model(keras.layers.GaussianNoise(NOISE)(image)))
     rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(images) // 32)
@@ -58,37 +62,65 @@ def detector(case: Case, net: viz.Network) -> keras.Model:
     return model
 
 
-def carried(case: Case) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """The shares of images of each kind that carry the mark and of held-out scenes that the detector is right on; and
-    the images."""
+def carried(case: Case) -> dict[str, np.ndarray]:
+    """Images of each kind; which of them carry the mark, "KIND: found"; and the share of held-out scenes that the
+    detector is right on, "right"."""
     net, class_name = network(case), case.classes[0]
     find, layer = detector(case, net), first_layer(net)
-    shown, marked = draw(class_name, SHOWN, case.seed + FRESH, case.mark, case.version, case.strength)
+    shown, _ = draw(class_name, SHOWN, case.seed + FRESH, case.mark, case.version, case.strength)
     with tempfile.TemporaryDirectory() as folder:
         store = viz.StatsStore(folder, net)
         viz.collect(store, shown, class_name, [layer, *net.finer_layers(layer)], progress=False)
         drawn, image = store.sample(class_name, n=N, seed=0), store.model(class_name, "image")
     images = {"scenes": shown / np.float32(255)}
     images["samples"] = viz.reconstruct(net, drawn, statistics=image, **SETTINGS).images
-    for name, rate in (("inverted, with it", 1.0), ("inverted, without", 0.0)):
+    for kind, rate in (("inverted, with it", 1.0), ("inverted, without", 0.0)):
         scenes, _ = draw(class_name, N, case.seed + 3 * FRESH, case.mark, case.version, rate)
-        images[name] = viz.reconstruct(net, net.activations(scenes, list(drawn)), statistics=image, **SETTINGS).images
-    for name, method in BASELINES.items():
-        images[name] = method(net, class_name, N, **SETTINGS).images
-    found = {name: np.mean(find.predict(x, verbose=0).argmax(1)) for name, x in images.items()}
+        images[kind] = viz.reconstruct(net, net.activations(scenes, list(drawn)), statistics=image, **SETTINGS).images
+    for kind, method in BASELINES.items():
+        images[kind] = method(net, class_name, N, **SETTINGS).images
+    found = {f"{kind}: found": find.predict(x, verbose=0).argmax(1) == 1 for kind, x in images.items()}
     held_out, known = pairs(case, HELD_OUT, case.seed + 4 * FRESH)
     right = np.mean(find.predict(held_out, verbose=0).argmax(1) == known)
-    return {"planted": marked.mean(), "right": right} | found, images
+    return images | found | {"right": right}
+
+
+def kept_carried(case: Case) -> dict[str, np.ndarray]:
+    """`carried`, kept beside the networks."""
+    path = KEPT / f"samples-{case.name}.npz"
+    if not path.exists():
+        with written(path) as part, open(part, "wb") as file:
+            np.savez_compressed(file, **carried(case))
+    with np.load(path) as file:
+        return dict(file)
+
+
+def report(frame: pd.DataFrame) -> str:
+    """The table, in Markdown."""
+    head = ["planted", "in", "of its scenes", *KINDS]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in frame.itertuples(index=False):
+        lines.append(f"| {row[0]} | {row[1]} | " + " | ".join(f"{100 * x:.0f}" for x in row[2:-1]) + " |")
+    return "\n".join(lines)
 
 
 def main():
-    rows = {}
+    rows, shown = [], {}
     for case in cases("trial"):
-        if case.mark:
-            rows[case.mark], shown = carried(case)
-            print(case.mark, {name: round(float(x), 2) for name, x in rows[case.mark].items()}, flush=True)
-            viz.plots.image_grid({k: x[:6] for k, x in shown.items()}).savefig(f"output/{case.mark}.png")
-            np.savez(f"output/ss-{case.mark}.npz", **shown)
+        if not case.mark:
+            continue
+        found = kept_carried(case)
+        shares = {kind: found[f"{kind}: found"].mean() for kind in KINDS}
+        rows.append({"planted": case.mark, "in": case.classes[0], "strength": case.strength} | shares
+                    | {"detector right": float(found["right"])})
+        print({name: x if isinstance(x, str) else round(float(x), 2) for name, x in rows[-1].items()}, flush=True)
+        shown[case.mark] = {kind: found[kind][:SEEN] for kind in ("scenes", "samples", *BASELINES)}
+    pictures = {f"{kind} {i + 1}" if i else kind: np.stack([shown[mark][kind][i] for mark in shown])
+                for kind in ("scenes", "samples", *BASELINES) for i in range(SEEN if kind == "samples" else 1)}
+    viz.plots.image_grid(pictures, list(shown)).savefig(DOCS / "shortcut-samples.png", dpi=150)
+    frame = pd.DataFrame(rows)
+    frame.round(4).to_csv(DOCS / "shortcut-samples.csv", index=False)
+    write("shortcut-samples", report(frame), DOCS / "shortcuts.md")
 
 
 if __name__ == "__main__":

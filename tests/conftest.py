@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow is first imported
 
 ROOT = Path(__file__).resolve().parent.parent
+COMPILES = os.environ.get("KERAS_BACKEND") != "torch"  # or else functions run as they are, see `vizlib.backend`
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def test_both_classes_of_one_unit(images):
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="c", padding="same")(image))
     model = keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
     net = viz.Network(model, classes=("no", "yes"))
-    active = np.asarray(keras.Model(image, model.get_layer("c").output)(images))
+    active = keras.ops.convert_to_numpy(keras.Model(image, model.get_layer("c").output)(images))
     weighted = active @ model.get_weights()[2][:, 0] / 36
     for name, sign in (("yes", 1), ("no", -1)):
         found = viz.grad_cam(net, images, "scores", name)

@@ -1,4 +1,4 @@
-"""Attribution against Captum's on the same weights, where PyTorch and Captum are installed."""
+"""Attribution against Captum's on the same weights."""
 
 import numpy as np
 import pytest

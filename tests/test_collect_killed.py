@@ -92,6 +92,50 @@ def test_two_processes_at_one_class(tmp_path, processes, delay):
     assert contents(tmp_path / "stats") == whole == collected(tmp_path / "stats", Linear(), layers=LAYERS)
 
 
+CLASSES = "cat", "cow", "dog"
+
+
+def collect_each(path, first):
+    """In a process of its own: collect all classes, from one of them on."""
+    for class_name in (*CLASSES[first:], *CLASSES[:first]):
+        collect(StatsStore(path, Linear()), IMAGES, class_name, LAYERS, progress=False)
+
+
+def read_meanwhile(path, asked):
+    """In a process of its own: read whatever there is, over and over; tell what was seen."""
+    seen = set()
+    while not asked.poll(0):
+        store = StatsStore(path, Linear())
+        for name in store.classes:
+            seen.update((name, layer, sha256) for layer, sha256 in store.entries(name).items())
+            assert len(store.activations(name, "image", [1, 7])) == 2 and len(store.to_dataframe())
+            for layer in store.layers(name)[1:]:
+                assert store.model(name, layer, "Moments").n_samples_seen_ == len(IMAGES)
+    asked.send(seen)
+
+
+def test_three_processes_at_three_classes_and_a_reader(tmp_path, processes):
+    """They begin with different classes and come upon each other's; the reader finds whole files alone."""
+    path = tmp_path / "stats"
+    collecting = [processes.Process(target=collect_each, args=(path, first)) for first in range(3)]
+    asking, asked = processes.Pipe()
+    reading = processes.Process(target=read_meanwhile, args=(path, asked))
+    for process in (*collecting, reading):
+        process.start()
+    for process in collecting:
+        process.join()
+        assert process.exitcode == 0
+    asking.send("enough")
+    assert asking.poll(30)
+    seen = asking.recv()
+    reading.join()
+    collected(tmp_path / "whole", Linear(), layers=LAYERS)
+    expected = StatsStore(tmp_path / "whole", Linear()).entries("cat")
+    assert all(StatsStore(path, Linear()).entries(name) == expected for name in CLASSES)
+    assert seen and seen <= {(name, layer, sha256) for name in CLASSES for layer, sha256 in expected.items()}
+    assert sorted(file.name for file in path.iterdir()) == [*CLASSES, "network.json"]
+
+
 def without_locks(path, telling):
     import filelock
 

@@ -5,6 +5,7 @@ import logging
 import keras
 import numpy as np
 import pytest
+from conftest import COMPILES
 from keras import ops
 
 import vizlib as viz
@@ -16,6 +17,7 @@ def ones(*shape, dtype="float32"):
     return ops.ones(shape, dtype)
 
 
+@pytest.mark.skipif(not COMPILES, reason="PyTorch runs functions as they are")
 def test_compiled_once_for_each_structure_shapes_and_dtypes():
     traced = []
 

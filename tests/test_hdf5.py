@@ -163,3 +163,18 @@ def test_weights_alone(tiny_cnn, tmp_path):
     tiny_cnn.save_weights(tmp_path / "a.weights.h5")
     with pytest.raises(ValueError, match=r"received weights alone.*model.load_weights\(...\)"):
         viz.load_network(tmp_path / "a.weights.h5")
+
+
+def test_a_heap_that_hdf5_never_comes_to_an_end_of(tmp_path):
+    """In an attribute of text the free space has no size: found by fuzzing, as HDF5 1.14.6 goes round in it."""
+    path = tmp_path / "model.h5"
+    sequential().save(path)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL\1\0\0\0")
+    place = heap + 16
+    while content[place] or content[place + 1]:
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    content[place + 8 : place + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"heaps of HDF5 that come to an end; received another, at byte {heap}"):
+        viz.load_network(path)

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 import vizlib as viz
 from vizlib.statistics import Analogies
@@ -47,7 +48,7 @@ def test_priors_bring_the_image_nearer_to_the_usual_range(mini, store):
             mini, targets, "block3_conv3", statistics, weight, steps=60, progress=False
         ).images
         terms = viz.terms.priors(statistics)
-        excess.append(sum(float(np.mean(term({"image": images}))) for term in terms))
+        excess.append(sum(float(ops.mean(term({"image": images}))) for term in terms))
     assert excess[1] < 0.7 * excess[0]
 
 

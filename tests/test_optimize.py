@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from conftest import COMPILES
 from keras import ops
 from scipy.fft import idctn
 
@@ -83,7 +84,7 @@ def test_a_term_is_renewed_every_few_steps_and_compiled_once(net):
     result = run(net, [Renewed(0.0)], Unbounded(6), steps=7, rule=rule)
     expected = [((result.images[0] - colour) ** 2).mean() for colour in (0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3)]
     np.testing.assert_allclose(result.history["Renewed"][:, 0], expected, rtol=1e-4)
-    assert len(Renewed.traced) == 1
+    assert len(Renewed.traced) == 1 or not COMPILES
 
 
 def test_gradient_descent_follows_the_closed_form(net):
@@ -116,7 +117,7 @@ def test_rules_equal_those_of_keras(rule, name):
         gradient = ops.convert_to_tensor(np.random.default_rng(step).standard_normal((2, 3), "float32"))
         optimizer.apply([gradient], [variable])
         variables, state = update(variables, [gradient], state, ops.convert_to_tensor(float(step)))
-        np.testing.assert_allclose(variables[0], variable.value, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(variables[0], variable.numpy(), rtol=0, atol=1e-5)
 
 
 def test_cosine_canvas_equals_scipy():
@@ -162,7 +163,7 @@ def test_calls_of_the_same_shapes_share_what_is_compiled(net):
         alone = run(net, [Quadratic(term.colour, weight=term.weight)], view=view, steps=steps, seed=1)
         np.testing.assert_array_equal(other.images, alone.images)
         assert np.abs(other.images - first.images).max() > 0.01
-    assert traces and len(Counted.traced) == traces
+    assert traces and len(Counted.traced) == traces or not COMPILES
     run(net, [Counted(0.9)], view=Jitter(1), steps=2)  # other borders
     assert len(Counted.traced) > traces
     for blur in range(20):

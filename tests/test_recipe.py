@@ -164,7 +164,10 @@ def test_images_that_differ_are_told_with_the_versions_that_do(net, store):
         viz.rerun(made | {"pixels": "0" * 64}, net, progress=False)
 
 
-@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"method": "eval"}', '{"method": "olah", "arguments": 3}'])
+TEXTS = None, "{", "[]", "{}", '{"method": "eval"}', '{"method": []}', '{"method": "olah", "arguments": 3}', "[" * 10**5
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=range(len(TEXTS)))
 def test_files_without_a_recipe_are_refused(tmp_path, text):
     path = tmp_path / "image.png"
     save_image(path, np.zeros((4, 4, 3), "float32"), text and {"vizlib": text})
@@ -189,3 +192,15 @@ def test_arguments_that_no_method_has_are_refused(net):
     made = viz.simonyan(net, "cat", n=1, steps=2, progress=False).provenance
     with pytest.raises(ValueError, match="arguments of simonyan .*; received callback"):
         viz.rerun(made | {"arguments": made["arguments"] | {"callback": "print"}}, net)
+
+
+def test_what_is_told_in_no_known_way_is_refused(net, store):
+    """Found by fuzzing: it was a KeyError, a TypeError or an AttributeError."""
+    made = reconstructed(net, store).provenance
+    told = {"store": []}, {"entry": {"class_name": "cat"}}, {"entry": 3}, {"draw": {}}, {"a": 1, "b": 2}, {}
+    told += ({"draw": {"class_name": "cat", "entries": {}, "more": 2}}, {"draw": {"class_name": {}, "entries": 1}})
+    for value in told:
+        with pytest.raises(ValueError, match="expected"):
+            viz.rerun(made | {"arguments": made["arguments"] | {"targets": value}}, net, store)
+    with pytest.raises(ValueError, match="expected a whole recipe"):
+        viz.rerun(made | {"stopped": "soon"}, net, store)

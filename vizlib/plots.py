@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizlib._arrays import Activations, Floats, Images, ImagesLike, Integers, Matrix
+from vizlib.backend import as_array
 from vizlib.images import as_images, to_uint8
 from vizlib.statistics import Snapshots, power_spectrum
 
@@ -202,7 +203,7 @@ def power_spectra(sets: Mapping[str, ImagesLike], title: str | None = "Power of 
     `statistics.power_spectrum`.
     """
     curves = {
-        label: np.exp(np.mean(np.asarray(power_spectrum(as_images(images))), axis=0)) for label, images in sets.items()
+        label: np.exp(as_array(power_spectrum(as_images(images))).mean(axis=0)) for label, images in sets.items()
     }
     return _lines(curves, title, xlabel="octave of frequencies, from coarse to fine", ylabel="power", yscale="log")
 

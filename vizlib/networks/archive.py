@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import keras
 
-from vizlib._hdf5 import MAX_COMPRESSION, foreign_datasets
+from vizlib._hdf5 import MAX_COMPRESSION, check_heaps, foreign_datasets
 from vizlib.networks.config import build, check_config
 from vizlib.networks.keras2 import modern
 
@@ -32,7 +32,9 @@ def read_archive(path: Path) -> keras.Model:
         if size > MAX_COMPRESSION * packed:  # Keras unpacks all that there is onto the disk
             raise ValueError(f"expected parts of a plausible size; received {size:,} bytes, packed into {packed:,}.")
         written = json.loads(_member(archive, CONFIG, MAX_CONFIG))
-        with h5py.File(io.BytesIO(_member(archive, WEIGHTS)), "r") as file:
+        content = _member(archive, WEIGHTS)
+        with h5py.File(io.BytesIO(content), "r") as file:
+            check_heaps(file, content)
             stored = sum(prod(dataset.shape) for dataset in foreign_datasets(file).values())
     config = modern(written)
     check_config(config, stored)

@@ -11,6 +11,7 @@ from math import inf
 import keras
 from keras import layers, ops, tree
 
+from vizlib.backend import attributes
 from vizlib.networks.tokens import TOKEN, apart, as_map, grid
 
 IMAGE, SCORES = "image", "scores"  # pseudo-layers: the pixels, and the class scores before the softmax
@@ -97,7 +98,7 @@ class Graph:
         self._before[id(outputs[0])] = before, function_name(activation) if activation else "linear"
         if isinstance(operation, keras.Layer):
             self._keep(name, outputs[0], before if len(outputs) == 1 else outputs[0])
-            ceiling = relu_ceiling(vars(operation).get("activation", operation))
+            ceiling = relu_ceiling(attributes(operation).get("activation", operation))
             if ceiling is not None and before is not outputs[0]:
                 self.ceiling[name] = ceiling
         return outputs
@@ -138,7 +139,7 @@ class Graph:
 
     def _part(self, operation):
         """An operation as two: what it does before its activation function, and that; None for what it does not."""
-        name, function = f"{operation.name}_{len(self._parts)}", vars(operation).get("activation")
+        name, function = f"{operation.name}_{len(self._parts)}", attributes(operation).get("activation")
         policy = self._policy if isinstance(operation, keras.Layer) and _is_castable(operation.dtype_policy) else {}
         # Of a quantised layer too, whose policy is none for an activation function.
         dtype = getattr(policy.get("_dtype_policy", operation), "compute_dtype", None)
@@ -244,7 +245,7 @@ def twin(operation: keras.Operation, name: str, **changes: object) -> keras.Oper
     saves and loads them, weights and all.
     """
     copy = object.__new__(type(operation))
-    vars(copy).update(vars(operation), name=name, _inbound_nodes=[], _outbound_nodes=[], **changes)
+    vars(copy).update(attributes(operation), name=name, _inbound_nodes=[], _outbound_nodes=[], **changes)
     if policy := changes.get("_dtype_policy"):
         parts = {key: part for key, part in vars(copy).items() if key != "_layers"}
         vars(copy).update((key, _cast(part, policy)) for key, part in parts.items())
@@ -293,7 +294,7 @@ def _is_own(operation):
 
 
 def _has_relu(layer):
-    return relu_ceiling(vars(layer).get("activation", layer)) is not None
+    return relu_ceiling(attributes(layer).get("activation", layer)) is not None
 
 
 def _is_fused(layer):

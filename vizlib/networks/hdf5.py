@@ -6,13 +6,14 @@ Keras reads them with less care than its `.keras` files: up to 3.11.2 its safe m
 
 import json
 from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
 
-from vizlib._hdf5 import foreign_datasets
+from vizlib._hdf5 import check_heaps, foreign_datasets
 from vizlib.networks.config import build, check_config
 from vizlib.networks.keras2 import modern
 
@@ -25,8 +26,9 @@ def read_hdf5(path: Path) -> keras.Model:
     Raises ValueError, before memory is taken for a weight, for weights without a model and unless the file is a whole
     HDF5 file of Keras layers which holds all that it asks for; and whatever h5py and Keras raise.
     """
-    with h5py.File(path, "r") as file:
+    with open(path, "rb") as raw, mmap(raw.fileno(), 0, access=ACCESS_READ) as content, h5py.File(path, "r") as file:
         datasets = foreign_datasets(file)
+        check_heaps(file, content)
         if CONFIG not in file.attrs:
             raise ValueError(
                 "expected a whole model, as model.save('NAME.keras') writes it; received weights alone, which go into "

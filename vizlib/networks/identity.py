@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vizlib.backend import as_array
 from vizlib.networks.graph import Graph, function_name
 
 # What layers of Keras are told that changes what they compute, and may change neither their weights nor their outputs'
@@ -39,7 +40,7 @@ def weights_hash(model: keras.Model) -> str:
 def preprocessing_hash(preprocess: Callable, channels: int = 3, given: Mapping[str, np.ndarray] | None = None) -> str:
     """SHA-256 of what a preprocessing makes of a few colours, or greys, and of what a model is given beside images."""
     probe = np.linspace(0, 1, 16 * channels, dtype="float32").reshape(1, 4, 4, channels)
-    colours = np.round(ops.convert_to_numpy(preprocess(probe)), 3) + 0.0  # which makes -0 a 0
+    colours = np.round(ops.convert_to_numpy(preprocess(ops.convert_to_tensor(probe))), 3) + 0.0  # which makes -0 a 0
     digest = hashlib.sha256(colours.tobytes())
     for name, value in sorted((given or {}).items()):
         digest.update(repr((name, value.shape, value.tolist())).encode())
@@ -52,7 +53,7 @@ def checksums(weights: Sequence[keras.Variable]) -> tuple[int, ...]:
 
 
 def _bytes(weight):
-    return np.ascontiguousarray(ops.convert_to_tensor(weight)).view("uint8")
+    return np.ascontiguousarray(as_array(ops.convert_to_tensor(weight))).view("uint8")
 
 
 def _settings(layer):

@@ -33,11 +33,11 @@ def load_network(
     """Open a network for visualisation.
 
     source: "mini", the embedded VGG16-topology network of PartWorld (64 px, offline); "vgg16" (Simonyan & Zisserman
-        2015), "resnet50" or another name of keras.applications in lower case, with ImageNet weights; a functional or
-        sequential Keras model; or the path of a `.keras` file, or of an `.h5` file with a whole model, of Keras 2 too
-        (checked, then read in Keras's safe mode).
-    preprocess, classes, size, dtype, output, given: as in `Network`; networks with a name bring their own preprocessing
-        and classes. The classes of NAME.keras or NAME.h5 may stand in NAME.txt beside it, one in a line.
+    2015), "resnet50" or another name of keras.applications in lower case, with ImageNet weights; a functional or
+    sequential Keras model; or the path of a `.keras` file, or of an `.h5` file with a whole model, of Keras 2 too
+    (checked, then read in Keras's safe mode). preprocess, classes, size, dtype, output, given: as in `Network`;
+    networks with a name bring their own preprocessing and classes. The classes of NAME.keras or NAME.h5 may stand in
+    NAME.txt beside it, one in a line.
 
     Returns a `Network`. Raises FileNotFoundError where weights or a file are missing, ValueError for anything that is
     not an image model, holds code, or whose SHA-256 is wrong, and for files of other libraries, with what converts it.

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit, log_softmax
 
 from vizlib._arrays import Activations, Images, ImagesLike, Matrix
-from vizlib.backend import BACKEND, Tensor, compiled
+from vizlib.backend import HOLDS_WEIGHTS, Tensor, as_array, compiled
 from vizlib.images import Rows, Size, as_images, sides
 from vizlib.networks.graph import PRE, SCORES, Graph, as_in_training, is_graph, random_layers
 from vizlib.networks.identity import checksums, preprocessing_hash, weights_hash
@@ -194,7 +194,7 @@ class Network:
 
     def from_input(self, layer: str, form: Callable) -> tuple[keras.Model, keras.Model, Graph]:
         """The network as two models, the first from images to the model's input, the second from [images, that] to
-        {layer: activations}, and the graph, of a form of `Graph`, that they are parts of.
+        {layer: activations}, and the graph, of a form of graph, that they are parts of.
         """
         images, graph = self.graph(None, form)
         seen = next(x for x, own in zip(graph.inputs, self.model.inputs, strict=True) if own is self._input)
@@ -237,10 +237,10 @@ class Network:
     def kept(self) -> Callable:
         """kept(function, *arguments) is function(net, *arguments), a compiled function, made once of the same weights.
 
-        On JAX what is compiled has the weights in it, which are other arrays when they were trained, and is dropped
-        then; on TensorFlow it reads the variables.
+        Where what is compiled has the weights in it (JAX), they are other arrays when they were trained, and it is
+        dropped then; elsewhere it reads the variables.
         """
-        weights = [weight.value for weight in self.model.weights] if BACKEND == "jax" else []
+        weights = [weight.value for weight in self.model.weights] if HOLDS_WEIGHTS else []
         if [*map(id, weights)] != [*map(id, self._weights)]:
             self._kept.cache_clear()
             self._weights = weights
@@ -361,7 +361,7 @@ class Network:
             # on JAX the embedded network's of 32 and of 64. Nor has JAX to compile anything else, which takes seconds.
             batch = np.concatenate([batch, np.zeros((size - n, height, width, 3), "float32")]) if n < size else batch
             found = answers(ops.convert_to_tensor(batch))
-            yield slice(start, start + n), {layer: np.asarray(found[layer])[:n] for layer in layers}
+            yield slice(start, start + n), {layer: as_array(found[layer])[:n] for layer in layers}
 
     def scores(self, images: ImagesLike) -> Matrix:
         """Class scores before the softmax, float32 (n, classes); `images` as in `activations`."""

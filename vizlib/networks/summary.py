@@ -6,6 +6,7 @@ from math import inf
 import keras
 from keras import layers
 
+from vizlib.backend import attributes
 from vizlib.images import sides
 from vizlib.networks.graph import PRE, Graph, calls, function_name
 from vizlib.networks.network import Network
@@ -27,7 +28,7 @@ def summary(net: Network) -> str:
     rows, seen = [], set()
     for name in net.layers:
         layer = graph.origin[name]
-        function = vars(layer).get("activation")
+        function = attributes(layer).get("activation")
         kind = type(layer).__name__ + (f", {function_name(function)}" if function else "").replace(", linear", "")
         size, stride = fields.get(name, (None, None))
         shape = " × ".join(map(str, graph.tensors[name].shape[1:])) if name in graph.tensors else "takes another size"

@@ -40,9 +40,8 @@ STRAY_ODDS = (0.75, 0.19, 0.06)  # of 0, 1 and 2 stray parts
 class Part(NamedTuple):
     """A drawn part.
 
-    box : (top, left, bottom, right) in pixels, bottom and right exclusive, clipped to the image; around all
-        that was drawn of the part, also where a later one covers it
-    stray : True if the part belongs to no object
+    box: (top, left, bottom, right) in pixels, bottom and right exclusive, clipped to the image; around all that was
+    drawn of the part, also where a later one covers it. stray: True if the part belongs to no object.
     """
 
     kind: str

@@ -48,7 +48,7 @@ def told_apart(
     """The classifier two-sample test (Lopez-Paz & Oquab 2017) within classes: {class: share of both sets told right}.
 
     labels, real_labels: the class of each feature, (n,) and (m,), the same classes. A linear classifier, logistic
-    regression on standardised features, is trained on `FOLDS` less one parts of the images and asked about the rest,
+    regression on standardised features, is trained on seven of eight parts of the images and asked about the rest,
     in turn. The mean of a class over both sets is taken off first, so that only what sets the two apart within
     classes is left. 0.5 on average where it cannot tell, 1 where it always can; NaN where n or m is below 4.
     """

@@ -75,7 +75,7 @@ def read_network(folder: Path) -> dict[str, Any]:
             wanted = f"expected a folder of statistics, or a new one; received {folder} without {NETWORK}."
             raise ValueError(wanted) from None
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"expected an intact {NETWORK} in {folder}; received: {error}.") from error
     found = facts.get("format") if isinstance(facts, dict) else None
     if found != FORMAT:

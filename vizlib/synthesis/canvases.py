@@ -44,7 +44,7 @@ class Unbounded:
         return _noise(n, self.size, seed, 0.01)
 
     def image(self, variables: Sequence[Tensor]) -> Tensor:
-        return variables[0] + MEAN_COLOUR
+        return ops.add(variables[0], MEAN_COLOUR)
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Cosine:
     def logits(self, variables: Sequence[Tensor]) -> Tensor:
         """What is squashed: float32 (n, height, width, 3)."""
         rows, columns, scale, colours = self._constants
-        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", rows, variables[0] * scale, columns)
+        brightness_and_hues = ops.einsum("fy,nfgc,gx->nyxc", rows, ops.multiply(variables[0], scale), columns)
         return ops.matmul(brightness_and_hues, colours)
 
     @cached_property
@@ -137,7 +137,8 @@ class Phase:
         angles = ops.transpose(variables[0], (0, 3, 1, 2))
         mirrored = ops.roll(ops.flip(ops.flip(angles, axis=2), axis=3), (1, 1), axis=(2, 3))
         phase = _standardised(angles - mirrored)  # a real image has phases φ(−f) = −φ(f)
-        colours, _ = ops.ifft2((self.magnitude * ops.cos(phase), self.magnitude * ops.sin(phase)))
+        parts = (ops.multiply(self.magnitude, part(phase)) for part in (ops.cos, ops.sin))
+        colours, _ = ops.ifft2(tuple(parts))
         return ops.sigmoid(ops.matmul(_standardised(ops.transpose(colours, (0, 2, 3, 1))), LOGIT_BASIS))
 
 

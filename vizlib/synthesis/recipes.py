@@ -83,7 +83,7 @@ def recipe(path: str | PathLike) -> dict:
             found = json.loads(image.text[KEY])  # type: ignore[attr-defined]
     except FileNotFoundError:
         raise
-    except (KeyError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (KeyError, OSError, SyntaxError, ValueError, RecursionError, Image.DecompressionBombError) as error:
         raise ValueError(f"expected a PNG that carries a recipe of vizlib; received {path}: {error!r}.") from error
     return _checked(found)
 
@@ -116,7 +116,10 @@ def rerun(
         known, foreign = ", ".join(sorted(known)), ", ".join(sorted(foreign))
         raise ValueError(f"expected arguments of {made['method']} ({known}); received {foreign}.")
     class_name = made["arguments"].get("class_name")
-    arguments = {name: _found(name, x, store, class_name, given) for name, x in made["arguments"].items()}
+    try:
+        arguments = {name: _found(name, x, store, class_name, given) for name, x in made["arguments"].items()}
+    except (AttributeError, LookupError, TypeError) as error:  # a recipe of anyone may tell anything
+        raise ValueError(f"expected a recipe as vizlib tells it; received {made['arguments']}: {error!r}.") from error
     stopped = made["stopped"]
     stop: Any = _Counted(lambda *_: stop.calls >= stopped) if stopped else None
     where = {} if "store" in arguments else {"net": net}
@@ -193,10 +196,11 @@ def _kept(store, told):
 def _checked(made):
     """The recipe, if it is one: ValueError for anything else, as a file of anyone may hold anything."""
     method = made.get("method") if isinstance(made, dict) else None
-    if method not in HOMES:
+    if not isinstance(method, str) or method not in HOMES:
         raise ValueError(f"expected a recipe with a method out of {', '.join(HOMES)}; received {method!r}.")
     lacking = {"arguments", "stopped", "identity", "versions", "pixels"} - set(made)
-    if lacking or not all(isinstance(made[name], dict) for name in ("arguments", "identity", "versions")):
+    kinds = {"arguments": dict, "identity": dict, "versions": dict, "stopped": int | None}
+    if lacking or not all(isinstance(made[name], kind) for name, kind in kinds.items()):
         raise ValueError(f"expected a whole recipe; received one without {', '.join(sorted(lacking)) or 'its parts'}.")
     return made
 

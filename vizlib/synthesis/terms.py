@@ -59,7 +59,7 @@ class Term:
 
 @dataclass(frozen=True)
 class LayerTerm(Term):
-    """The base of terms that look at one layer. layer: its name, as in `Network.features`, or "image"."""
+    """The base of terms that look at one layer. layer: its name, one of `Network.layers`, or "image"."""
 
     layer: str
 
@@ -125,7 +125,7 @@ class SquaredNorm(Term):
     mean: tuple[float, ...] = tuple(MEAN_COLOUR.tolist())
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
-        return ops.sum((activations["image"] - ops.array(self.mean)) ** 2, axis=(1, 2, 3))
+        return ops.sum(ops.subtract(activations["image"], ops.array(self.mean)) ** 2, axis=(1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ class ChannelStatistics(LayerTerm):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         mean, covariance, deviation = (
-            np.asarray(x, "float32")
+            ops.array(x, "float32")
             for x in (
                 self.moments.channel_mean_,
                 self.moments.channel_covariance_,
@@ -215,7 +215,7 @@ class ChannelStatistics(LayerTerm):
         centred = ops.reshape(values, (values.shape[0], -1, values.shape[-1])) - mean
         z = ops.mean(centred, axis=1) / deviation
         found = ops.matmul(ops.transpose(centred, (0, 2, 1)), centred) / centred.shape[1]
-        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / np.sum(covariance**2)
+        error = ops.sum((found - covariance) ** 2, axis=(1, 2)) / ops.sum(covariance**2)
         return _excess(z, 1) + error
 
 
