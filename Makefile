@@ -20,10 +20,11 @@ demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML pag
 SERIAL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 CORE := saliency attribution optimize terms views network identity batches compiled statistics_image
 
-test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
+test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX and PyTorch too
 	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
 	$(SERIAL) KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+	$(SERIAL) KERAS_BACKEND=torch $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py) tests/test_graph.py
 
 lint: .venv/ready  ## ruff over the code and the notebooks
 	$(PY) -m ruff check .
