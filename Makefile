@@ -19,14 +19,16 @@ demo: .venv/ready  ## the whole path on the embedded network: notebook, HTML pag
 # Two processes side by side, of one thread each: with a thread for each core in both, most of the time goes into waiting.
 SERIAL := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 CORE := saliency attribution optimize terms views network identity batches compiled statistics_image
+CORE_torch := graph
 
-test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX too
+test: lint  ## lint and every test, the headless execution of the notebooks among them; those of the core on JAX and PyTorch too
 	$(SERIAL) $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder tests/test_notebooks.py tests --ignore tests/test_browser.py
 	$(PY) -m pytest tests/test_browser.py
 	$(MAKE) core BACKEND=jax
+	$(MAKE) core BACKEND=torch
 
 core: .venv/ready  ## the tests of the core on BACKEND, a backend of Keras other than TensorFlow
-	$(SERIAL) KERAS_BACKEND=$(BACKEND) JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(CORE:%=tests/test_%.py)
+	$(SERIAL) KERAS_BACKEND=$(BACKEND) JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(PY) -m pytest -n 2 --dist loadfile $(patsubst %,tests/test_%.py,$(CORE) $(CORE_$(BACKEND)))
 
 lint: .venv/ready  ## ruff over the code and the notebooks, mypy over the package
 	$(PY) -m ruff check .

@@ -19,10 +19,10 @@ import vizlib as viz
 from benchmarks.stepping import SKIPPED
 from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks import vgg_preprocess
-from vizlib.synthesis.transforms import Jitter
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
 from vizlib.synthesis.terms import Distance, Marginals, Term, priors
+from vizlib.synthesis.transforms import Jitter
 
 SHOWN, ROUNDS = 16, 5  # images that the statistics are of; runs of each, in turns
 

@@ -1,6 +1,7 @@
 """Recipes: a PNG carries what made its images, and they can be made again, to the last bit."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 import vizlib as viz
 from vizlib.images import save_image, to_uint8
+from vizlib.synthesis import recipes
 
 LAYER = "conv2"
 
@@ -158,10 +160,33 @@ def test_images_that_the_store_does_not_keep_are_asked_for(net, store):
 def test_images_that_differ_are_told_with_the_versions_that_do(net, store):
     made = viz.simonyan(net, "cat", n=1, steps=3, progress=False).provenance
     older = made | {"pixels": "0" * 64, "versions": made["versions"] | {"numpy": "1.0"}}
-    with pytest.warns(UserWarning, match=f"numpy was '1.0' and is '{np.__version__}'$"):
+    with pytest.warns(UserWarning, match=f"numpy was '1.0' and is '{np.__version__}'; their"):
         viz.rerun(older, net, progress=False)
     with pytest.warns(UserWarning, match="no version differs"):
         viz.rerun(made | {"pixels": "0" * 64}, net, progress=False)
+
+
+@pytest.mark.parametrize(("change", "within"), [(0, "within"), (20, "within"), (-32, "beyond")])
+def test_on_a_gpu_a_tolerance_is_promised(net, monkeypatch, change, within):
+    """Of the root mean square over cells: 20 / 255 is 0.078, 32 / 255 is 0.125."""
+    monkeypatch.setattr(recipes, "on_gpu", lambda: True)
+    made = viz.simonyan(net, "cat", n=2, steps=3, progress=False).provenance
+    assert made["versions"]["machine"].endswith(", GPU")
+    cells = np.frombuffer(bytes.fromhex(made["cells"]), "uint8").reshape(2, 8, 8, 3).astype(int)
+    cells[1] += change  # one of the images; the worst counts
+    made |= {"pixels": "0" * 64, "cells": cells.astype("uint8").tobytes().hex()}
+    told = f"a GPU, on which bits differ; their colours are {abs(change) / 255:.3f} apart, {within} the tolerance"
+    with pytest.warns(UserWarning, match=re.escape(told)):
+        viz.rerun(made, net, progress=False)
+
+
+def test_recipes_of_before_have_no_cells(net):
+    made = viz.simonyan(net, "cat", n=1, steps=3, progress=False).provenance | {"pixels": "0" * 64}
+    with pytest.raises(ValueError, match="expected the cells of a recipe in hexadecimal digits; received '0'"):
+        viz.rerun(made | {"cells": "0"}, net)
+    del made["cells"]
+    with pytest.warns(UserWarning, match="the recipe does not tell"):
+        viz.rerun(made, net, progress=False)
 
 
 TEXTS = None, "{", "[]", "{}", '{"method": "eval"}', '{"method": []}', '{"method": "olah", "arguments": 3}', "[" * 10**5

@@ -66,6 +66,15 @@ def as_array(tensor: Tensor) -> np.ndarray:
     return ops.convert_to_numpy(tensor) if BACKEND == "torch" else np.asarray(tensor)
 
 
+def on_gpu() -> bool:
+    """Whether arrays are on a GPU, where sums are made in any order, so that the last bits differ from run to run."""
+    if BACKEND == "jax":
+        return jax.default_backend() != "cpu"
+    if BACKEND == "torch":
+        return ops.zeros(()).device.type != "cpu"
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def attributes(operation: keras.Operation) -> dict[str, Any]:
     """All that an operation of Keras keeps, by name, the layers in it among them, which PyTorch keeps apart."""
     return vars(operation) | vars(operation).get("_modules", {})
