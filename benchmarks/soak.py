@@ -18,14 +18,14 @@ from pathlib import Path
 import keras
 import nbformat
 import numpy as np
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError, sync_playwright
 
 import vizlib as viz
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from test_browser import CHROMIUM, FORGET, QUIET, Panel, opened, serve  # noqa: E402
 
-PORT, FIRST = 18890, 10
+PORT = 18890
 SETUP = """\
 import gc, hashlib, json, re, threading, psutil
 import vizlib as viz
@@ -34,7 +34,7 @@ def told():
     gc.collect()
     found, process = explorer.result, psutil.Process()
     facts = {"MB": process.memory_info().rss // 10**6, "threads": process.num_threads()}
-    facts["python"] = threading.active_count()
+    facts |= {"python": threading.active_count(), "status": explorer.status.value}
     shown = [re.search("src='(.*?)'", explorer.panels[name].value) for name in ("saliency", "baseline", "made")]
     facts["shown"] = [x and hashlib.sha256(x[1].encode()).hexdigest() for x in shown]
     if found and found.made:
@@ -91,14 +91,17 @@ class User:
         )  # fmt: skip
         return json.loads(output.last.inner_text())
 
+    def load(self, name):
+        """Choose a network."""
+        self.panel.enter("network", name)
+        self.panel.wait_for(f"^Loaded .*{name[-9:]}: ")
+        self.chosen |= {"network": name, "size": 128 if name == "large.keras" else 64}
+        self.done["networks"] += 1
+
     def choose(self):
         """Choose a class, layer, method and seed, and sometimes another network or size."""
         if self.rng.random() < 0.15:
-            name = str(self.rng.choice([name for name in self.networks if name != self.chosen["network"]]))
-            self.panel.enter("network", name)
-            self.panel.wait_for(f"^Loaded .*{name[-9:]}: ")
-            self.chosen |= {"network": name, "size": 128 if name == "large.keras" else 64}
-            self.done["networks"] += 1
+            self.load(str(self.rng.choice([name for name in self.networks if name != self.chosen["network"]])))
         elif self.chosen["network"] == "large.keras" and self.rng.random() < 0.4:
             self.chosen["size"] = int(self.rng.choice([96, 128]))
             self.panel.choose("size", str(self.chosen["size"]))
@@ -135,8 +138,12 @@ class User:
         self.done[kind] += 1
         if kind == "replaced":  # the run before it may have ended well, too
             self.panel.page.wait_for_timeout(300)
-        self.panel.wait_for(r"^Done in \d+\.\d s")
-        self.check(kind)
+        try:
+            self.panel.wait_for(r"^Done in \d+\.\d s")
+        except TimeoutError:
+            self.wrong.append(f"{kind}: no end of a run of {self.chosen}, but {self.told()}")
+        else:
+            self.check(kind)
 
     def check(self, kind):
         """The page shows what the kernel holds, of what was chosen last."""
@@ -211,6 +218,9 @@ def main(minutes="10"):
 
         try:
             user, runs = User(open_page, networks), 0
+            for name in networks:  # so that memory has seen each of them before it is compared
+                user.load(name)
+                user.run()
             while time.monotonic() - begun < 60 * float(minutes):
                 if runs % 20 == 3:
                     user.close_page()
@@ -223,7 +233,7 @@ def main(minutes="10"):
                     first = first or user.facts
                     print(f"{(time.monotonic() - begun) / 60:.0f} min, {runs} runs: {user.facts['MB']} MB, "
                           f"{user.facts['threads']} threads, {user.facts['python']} of Python; {dict(user.done)}; "
-                          f"{len(user.wrong)} wrong", flush=True)  # fmt: skip
+                          f"{len(user.wrong)} wrong {user.wrong[-1:]}", flush=True)  # fmt: skip
             grown = user.facts["MB"] / first["MB"] - 1
             print(f"{runs} runs; memory {grown:+.1%} since the first ten", *user.wrong, sep="\n")
         finally:

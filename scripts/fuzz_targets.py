@@ -214,6 +214,7 @@ def write_archives(folder):
 
 def read_archive(folder):
     _unpack(folder / "pictures.tgz", folder / "pictures")
+    assert (folder / "pictures").is_dir()
     shutil.rmtree(folder / "pictures")
 
 

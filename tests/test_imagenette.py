@@ -167,6 +167,7 @@ HOSTILE = {
     "a folder above": {"imagenette2-160/../../evil": b"x"},
     "an absolute path": {"/tmp/evil": b"x"},
     "another folder": {"evil/a": b"x"},
+    "a file in the place of the folder": {"imagenette2-160": b"x"},
     "a link": {"link": special(f"{CHURCH}/c.JPEG", tarfile.SYMTYPE, linkname="/etc/passwd")},
     "a hard link": {"link": special(f"{CHURCH}/c.JPEG", tarfile.LNKTYPE, linkname=f"{CHURCH}/a.JPEG")},
     "a device": {"device": special(f"{CHURCH}/c.JPEG", tarfile.CHRTYPE, devmajor=1, devminor=3)},
@@ -180,6 +181,13 @@ def test_a_hostile_archive_leaves_nothing(server, monkeypatch, tmp_path, name):
     with pytest.raises(ValueError, match="expected files in imagenette2-160 alone in .*; received"):
         load_images("imagenette", "church")
     assert left(tmp_path) == [] and not list(tmp_path.rglob("*evil*"))
+
+
+def test_an_archive_of_no_files_is_refused(server, monkeypatch, tmp_path):
+    publish(server, monkeypatch, archive({"imagenette2-160/": special("imagenette2-160", tarfile.DIRTYPE)}))
+    with pytest.raises(ValueError, match="expected files in imagenette2-160 in .*; received none"):
+        load_images("imagenette", "church")
+    assert left(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [archive(SOUND)[:-200], b"no archive", b""])

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -353,6 +354,20 @@ def test_the_pixel_limit_is_the_declared_size_and_the_byte_limit_the_file_s(fold
                 pytest.raises(ValueError, match="received 1 files, none readable"),
             ):
                 load_images(folder, "thing")
+
+
+def test_memory_is_taken_for_what_a_file_has_and_not_for_what_it_declares(tmp_path):
+    """Found by fuzzing: a header of JPEG 2000 that says it is of gigabytes."""
+    path = tmp_path / "a.jp2"
+    start = b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x14ftypjp2 \0\0\0\0jp2 "
+    path.write_bytes(start + b"\0\0\0\1jp2h" + struct.pack(">Q", 2**32) + bytes(99))
+    tracemalloc.start()
+    try:
+        with pytest.raises((ValueError, SyntaxError, OSError)):
+            images.read_image(path, (8, 8))
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_file_takes_the_place_of_a_bad_one(folder):

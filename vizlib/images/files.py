@@ -1,5 +1,6 @@
 """Files of pictures: read from anyone, and written whole or not at all."""
 
+import io
 import os
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def read_image(file: Path, size: tuple[int, int], fit: str = "crop") -> tuple[np
     if (n_bytes := file.stat().st_size) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes; received {n_bytes}")
     try:
-        opened = Image.open(file, formats=FORMATS)  # reads the header alone
+        # Reads the header alone; of a file on disk some decoders would take memory for all that it declares.
+        opened = Image.open(io.BytesIO(file.read_bytes()), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise ValueError(f"expected {', '.join(FORMATS)}; received {_kind(file)}") from error
     with opened as image:

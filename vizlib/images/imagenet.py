@@ -81,7 +81,8 @@ def _unpack(archive, folder):
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
-                if not (member.isfile() or member.isdir()) or path.parts[:1] != (folder.name,) or ".." in path.parts:
+                inside = path.parts[:1] == (folder.name,) and ".." not in path.parts
+                if not inside or not (member.isdir() or member.isfile() and len(path.parts) > 1):
                     raise ValueError(f"expected files in {folder.name} alone in {archive}; received {member.name!r}.")
                 if (left := left - member.size) < 0:
                     raise ValueError(f"expected at most {MAX_BYTES} bytes in {archive}; received more.")
@@ -90,6 +91,8 @@ def _unpack(archive, folder):
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with tar.extractfile(member) as source, target.open("xb") as file:
                         shutil.copyfileobj(source, file)
+        if not part.is_dir():
+            raise ValueError(f"expected files in {folder.name} in {archive}; received none.")
         part.rename(folder)
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # of the disk, not of what is read
