@@ -105,7 +105,7 @@ def test_integrated_gradients_add_up(net, images, recwarn):
     found = viz.integrated_gradients(net, images, "scores", "c", own, steps=300, progress=False)
     scores = net.scores(images)[:, 2] - net.scores(own)[:, 2]
     np.testing.assert_allclose(found.sum(axis=(1, 2, 3)), scores, atol=0.02)
-    assert not recwarn.list
+    assert not [x for x in recwarn if x.category is not DeprecationWarning]  # PyTorch's, in what Keras asks of it
 
 
 def test_too_few_steps_are_told(net, images):

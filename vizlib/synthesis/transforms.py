@@ -46,7 +46,7 @@ class Jitter:
         if not m:
             return images
         padded = ops.pad(images, [[0, 0], [m, m], [m, m], [0, 0]], mode="reflect")
-        return ops.slice(padded, [0, corner[0], corner[1], 0], images.shape)
+        return ops.slice(padded, [0, corner[0], corner[1], 0], tuple(images.shape))
 
 
 @dataclass(frozen=True)
