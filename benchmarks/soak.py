@@ -5,6 +5,7 @@
 Runs, stops, runs that replace one under way, changes of network, size, class, layer, method and seed, interrupts of the
 kernel, a page that is closed, a second page on the same kernel. After each run the pictures on the page have to be
 those that the kernel holds, of what was chosen last. Memory and threads of the kernel are told every ten runs.
+First each network is looked at once.
 """
 
 import hashlib
@@ -13,6 +14,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import keras
@@ -23,9 +26,10 @@ from playwright.sync_api import TimeoutError, sync_playwright
 import vizlib as viz
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from test_browser import CHROMIUM, FORGET, QUIET, Panel, opened, serve  # noqa: E402
+from test_browser import CHROMIUM, FORGET, NO_TOKEN, QUIET, Panel, serve  # noqa: E402
 
-PORT = 18890
+OPTIONS = *NO_TOKEN, "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
+PORT, PATIENCE = 18890, 300_000  # milliseconds: of a machine that others use too
 SETUP = """\
 import gc, hashlib, json, re, threading, psutil
 import vizlib as viz
@@ -63,12 +67,15 @@ class User:
     def __init__(self, open_page, networks, seed=0):
         self.open_page, self.networks, self.rng = open_page, networks, np.random.default_rng(seed)
         self.chosen, self.done, self.wrong = {"network": "mini", "size": 64, "seed": 0}, Counter(), []
-        self.open()
+        self.runs = 0
+        self.open(first=0)
 
-    def open(self):
+    def open(self, first=1):
+        """Open a page, and run the cells up to the panel, from one on."""
         self.page = self.open_page()
         self.panel = Panel(self.page)
-        self.cell(1)
+        for number in range(first, 2):
+            self.cell(number)
         self.panel.button("Run").wait_for()
         if not self.page.get_by_label("seed", exact=True).first.is_visible():
             self.page.get_by_text("more", exact=True).last.click()
@@ -83,6 +90,7 @@ class User:
         return cell.locator(".jp-OutputArea-output")
 
     def told(self):
+        """What the kernel says of itself."""
         before = self.page.locator(".jp-CodeCell").nth(2).locator(".jp-InputPrompt").inner_text()
         output = self.cell(2)
         self.page.wait_for_function(
@@ -118,15 +126,16 @@ class User:
     def run(self):
         """One run, or one that is stopped, interrupted or replaced; what is wrong with what it shows is noted."""
         kind = str(self.rng.choice(["plain", "stopped", "replaced", "interrupted"], p=[0.7, 0.1, 0.1, 0.1]))
+        self.runs += 1
         self.choose()
         self.page.evaluate(FORGET)
         self.panel.button("Run").click()
         if kind == "stopped":
             self.page.wait_for_timeout(float(self.rng.uniform(0, 1500)))
-            if self.panel.button("Stop").is_enabled():
+            with suppress(TimeoutError):  # of a run that has ended by itself
                 self.panel.button("Stop").click(timeout=1000)
             self.panel.wait_for(r"^(Done in|Stopped)")
-            self.done["stopped"] += 1
+            self.done[kind] += 1
             return
         if kind == "replaced":
             self.page.wait_for_timeout(float(self.rng.uniform(0, 1500)))
@@ -136,8 +145,6 @@ class User:
         if kind == "interrupted":
             self.page.evaluate("window.jupyterapp.commands.execute('notebook:interrupt-kernel')")
         self.done[kind] += 1
-        if kind == "replaced":  # the run before it may have ended well, too
-            self.panel.page.wait_for_timeout(300)
         try:
             self.panel.wait_for(r"^Done in \d+\.\d s")
         except TimeoutError:
@@ -149,13 +156,12 @@ class User:
         """The page shows what the kernel holds, of what was chosen last."""
         facts = self.told()
         made = [self.chosen["class"], self.chosen["layer"], self.chosen["seed"], self.chosen["size"],
-                self.networks[self.chosen["network"]].identity["weights"]]  # fmt: skip
+                self.networks[self.chosen["network"]]]  # fmt: skip
         if facts.get("made") != made:
             self.wrong.append(f"{kind}: chosen {made}, made {facts.get('made')}")
         shown = [self.picture(title) for title in ("Saliency of real", "Simonyan baseline", "From the statistics")]
         if shown != facts["shown"]:
             self.wrong.append(f"{kind}: on the page {shown}, in the kernel {facts['shown']}")
-        self.facts = facts
 
     def picture(self, title, page=None):
         images = (page or self.page).locator(f"figure > img[alt^='{title}'][alt$=', {self.chosen['class']}']")
@@ -176,6 +182,7 @@ class User:
         if here != there or not all(here):
             self.wrong.append(f"two pages show {here} and {there}")
         other.close()
+        self.runs += 1
         self.done["second pages"] += 1
 
     def close_page(self):
@@ -183,63 +190,58 @@ class User:
         self.panel.button("Run").click()
         self.page.close()
         self.open()
+        self.runs += 1
         self.done["closed pages"] += 1
 
 
-def main(minutes="10"):
-    mini, begun, first = viz.load_network("mini"), time.monotonic(), None
+@contextmanager
+def project(networks):
+    """A folder with a notebook and networks in files, served by JupyterLab: what opens a page on the notebook."""
     with tempfile.TemporaryDirectory(prefix="vizlib-soak-") as folder, sync_playwright() as p:
-        folder = Path(folder)
-        large(mini).save(folder / "large.keras")
-        mini.model.save(folder / "small.keras")
-        for name in ("large", "small"):
-            (folder / f"{name}.txt").write_text("\n".join(mini.classes))
-        networks = {name: viz.load_network(folder / name) for name in ("small.keras", "large.keras")} | {"mini": mini}
-        cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+        for name, (model, classes) in networks.items():
+            model.save(Path(folder, name))
+            Path(folder, name).with_suffix(".txt").write_text("\n".join(classes))
         kernel = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+        cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
-        nbformat.write(notebook, folder / "soak.ipynb")
-        free = "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", "--expose-app-in-browser"
-        options = "--no-browser", "--ServerApp.port_retries=0", "--allow-root", f"--port={PORT}"
-        server = serve(["jupyterlab", *options, *free], PORT, folder)
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        pages = Counter()
+        nbformat.write(notebook, Path(folder, "soak.ipynb"))
+        server = serve(["jupyterlab", *OPTIONS, f"--port={PORT}"], PORT, Path(folder))
+        browser, workspaces = p.chromium.launch(executable_path=CHROMIUM, args=QUIET), count()
 
         def open_page():
-            pages["opened"] += 1
-            if pages["opened"] == 1:
-                return opened(browser, f"http://localhost:{PORT}/lab/workspaces", "soak")
             page = browser.new_page(viewport={"width": 1600, "height": 1300})
-            page.set_default_timeout(120_000)
-            page.goto(f"http://localhost:{PORT}/lab/workspaces/soak{pages['opened']}/tree/soak.ipynb")
+            page.set_default_timeout(PATIENCE)
+            page.goto(f"http://localhost:{PORT}/lab/workspaces/soak{next(workspaces)}/tree/soak.ipynb")
             page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-            page.get_by_text("Python 3 (ipykernel) |").wait_for()
+            page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
             return page
 
         try:
-            user, runs = User(open_page, networks), 0
-            for name in networks:  # so that memory has seen each of them before it is compared
-                user.load(name)
-                user.run()
-            while time.monotonic() - begun < 60 * float(minutes):
-                if runs % 20 == 3:
-                    user.close_page()
-                elif runs % 20 == 13:
-                    user.second_page()
-                user.run()
-                runs += 1
-                if runs % 10 == 0:
-                    user.run()
-                    first = first or user.facts
-                    print(f"{(time.monotonic() - begun) / 60:.0f} min, {runs} runs: {user.facts['MB']} MB, "
-                          f"{user.facts['threads']} threads, {user.facts['python']} of Python; {dict(user.done)}; "
-                          f"{len(user.wrong)} wrong {user.wrong[-1:]}", flush=True)  # fmt: skip
-            grown = user.facts["MB"] / first["MB"] - 1
-            print(f"{runs} runs; memory {grown:+.1%} since the first ten", *user.wrong, sep="\n")
+            yield open_page
         finally:
             browser.close()
             server.terminate()
             server.wait(30)
+
+
+def main(minutes="10"):
+    mini, begun, first = viz.load_network("mini"), time.monotonic(), None
+    saved = {"small.keras": (mini.model, mini.classes), "large.keras": (large(mini), mini.classes)}
+    weights = {name: viz.load_network(model).identity["weights"] for name, (model, _) in saved.items()}
+    with project(saved) as open_page:
+        user = User(open_page, weights | {"mini": mini.identity["weights"]})
+        for name in user.networks:  # so that each has been in memory before it is compared
+            user.load(name)
+            user.run()
+        while (spent := (time.monotonic() - begun) / 60) < float(minutes):
+            {3: user.close_page, 13: user.second_page}.get(user.runs % 20, user.run)()
+            if user.runs % 10 == 0:
+                facts = user.told()
+                first = first or facts
+                memory = f"{facts['MB']} MB, {facts['MB'] / first['MB'] - 1:+.0%}"
+                threads = f"{facts['threads']} threads, {facts['python']} of Python"
+                print(f"{spent:.0f} min, {user.runs} runs: {memory}; {threads}; {dict(user.done)}", flush=True)
+        print(f"{user.runs} runs, wrong: {len(user.wrong)}", *user.wrong, sep="\n")
 
 
 if __name__ == "__main__":

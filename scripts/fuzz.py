@@ -80,8 +80,9 @@ class Watch:
 def outcome(target, folder, watch):
     """What comes of reading a folder: what is wrong with that, or "", and what it was."""
     watch.found.clear()
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (taken + MEMORY, before[1]))
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # SIGPROF ends the process
     watch.active, wrong = True, ""
     try:
@@ -95,7 +96,7 @@ def outcome(target, folder, watch):
     finally:
         watch.active = False
         signal.setitimer(signal.ITIMER_PROF, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, before)
     return wrong or "\n".join(watch.found), result
 
 
@@ -141,6 +142,10 @@ class Reader:
     """A process that reads cases, and another one after it where it comes to an end."""
 
     def __init__(self):
+        self.start()
+
+    def start(self):
+        os.environ["MALLOC_ARENA_MAX"] = "2"  # an arena is 64 MiB that no reader asked for
         self.root = tempfile.TemporaryDirectory(prefix="vizlib-fuzz-", ignore_cleanup_errors=True)
         context = multiprocessing.get_context("spawn")
         self.asking, asked = context.Pipe()
@@ -161,7 +166,7 @@ class Reader:
         except TimeoutError:
             ended = f"more than {WALL_SECONDS} s", "hang", content
         self.close()
-        self.__init__()
+        self.start()
         return ended
 
     def _told(self):
@@ -195,7 +200,6 @@ def fuzz(reader, name, cases, seconds=float("inf")):
 
 
 def main():
-    os.environ |= {"MALLOC_ARENA_MAX": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}  # an arena is 64 MiB that nobody asked for
     from fuzz_targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
