@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks import attribution, collecting, quality, stepping
+from benchmarks import attribution, collecting, quality, stepping, terms
 from benchmarks.collecting import seconds
 from vizlib.backend import BACKEND, compiled, value_and_gradient
 
@@ -60,6 +60,7 @@ def main():
         print("| {} | {:.3f} | {:.3f} | {:.2f} |".format(name, *row), flush=True)
     first, later = first_steps()
     print(f"\nfirst step of reconstruct, 4 images, done after {first:.2f} s, in later calls {later:.3f} s", flush=True)
+    terms.main()
     attribution.main()
     stepping.main()
     quality.main()
