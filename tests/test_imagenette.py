@@ -1,5 +1,6 @@
 """Imagenette: downloaded from a server on this machine, with an archive of the same layout."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -190,7 +191,10 @@ def test_an_archive_of_no_files_is_refused(server, monkeypatch, tmp_path):
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", [archive(SOUND)[:-200], b"no archive", b""])
+HUGE_NAME = special("name", tarfile.GNUTYPE_LONGNAME, size=2**80).tobuf(tarfile.GNU_FORMAT)  # found by fuzzing
+
+
+@pytest.mark.parametrize("content", [archive(SOUND)[:-200], b"no archive", b"", gzip.compress(HUGE_NAME)])
 def test_a_damaged_archive_of_the_right_hash_leaves_no_folder(server, monkeypatch, tmp_path, content):
     publish(server, monkeypatch, content)
     with pytest.raises(ValueError, match="expected a whole archive in .*; received"):

@@ -79,6 +79,12 @@ def test_bytes_overwritten_in_a_row(whole, path, name):
                     + x[at + 512 :], whole[1])
 
 
+def test_facts_of_a_network_that_are_nested_without_end(path):
+    (path / NETWORK).write_text("[" * 10**5)
+    with pytest.raises(ValueError, match=f"expected an intact {NETWORK}"):
+        StatsStore(path, NET)
+
+
 def test_damage_stays_where_it_is(whole, path):
     """What is refused stays as it is, byte for byte; other layers and classes are read and written as ever."""
     content = bytearray((path / LAYER).read_bytes())

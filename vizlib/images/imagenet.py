@@ -94,7 +94,7 @@ def _unpack(archive, folder):
         if not part.is_dir():
             raise ValueError(f"expected files in {folder.name} in {archive}; received none.")
         part.rename(folder)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, MemoryError, OverflowError) as error:  # the last two of sizes
         if isinstance(error, OSError) and error.errno:  # of the disk, not of what is read
             raise
         raise ValueError(f"expected a whole archive in {archive}; received: {error!r}.") from error
