@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from vizlib.backend import as_array
 from vizlib._arrays import ImagesLike
 from vizlib.images import Size, sides
 from vizlib.networks import Network
@@ -119,7 +120,7 @@ def resized(images: ImagesLike, size: Size) -> ImagesLike:
     if images.shape[1:3] == sides(size):
         return images
     resize = partial(keras.ops.image.resize, size=sides(size), interpolation="bicubic", antialias=True)
-    return np.concatenate([resize(batch) for batch in np.array_split(images, -(-len(images) // BATCH))]).clip(0, 1)
+    return np.concatenate([as_array(resize(batch)) for batch in np.array_split(images, -(-len(images) // BATCH))]).clip(0, 1)
 
 
 class PartJudge:
