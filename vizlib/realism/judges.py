@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from vizlib._arrays import ImagesLike
+from vizlib.backend import as_array
 from vizlib.images import Size, sides
 from vizlib.networks import Network
 from vizlib.partworld import CLASSES
@@ -119,7 +120,8 @@ def resized(images: ImagesLike, size: Size) -> ImagesLike:
     if images.shape[1:3] == sides(size):
         return images
     resize = partial(keras.ops.image.resize, size=sides(size), interpolation="bicubic", antialias=True)
-    return np.concatenate([resize(batch) for batch in np.array_split(images, -(-len(images) // BATCH))]).clip(0, 1)
+    batches = np.array_split(images, -(-len(images) // BATCH))
+    return np.concatenate([as_array(resize(batch)) for batch in batches]).clip(0, 1)
 
 
 class PartJudge:

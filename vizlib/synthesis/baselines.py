@@ -4,6 +4,7 @@ import numpy as np
 
 from vizlib._arrays import ImagesLike
 from vizlib.attribution.gradients import saliency
+from vizlib.backend import as_array
 from vizlib.networks.network import SCORES, Network
 from vizlib.store import StatsStore
 from vizlib.synthesis.canvases import Cosine, Phase, Pixels, Unbounded
@@ -193,4 +194,5 @@ def score(net: Network, neuron: Neuron) -> Term:
         layer, index = SCORES, net.class_index(neuron)
         term = ClassScore(np.int32(index))  # a number: classes share what is compiled
     canvas = Unbounded(net.image_size)
-    return 1 / np.linalg.norm(saliency(net, canvas.image(canvas.start(1, 0)), layer, index)) * term  # type: ignore[operator]
+    images = as_array(canvas.image(canvas.start(1, 0)))
+    return 1 / np.linalg.norm(saliency(net, images, layer, index)) * term  # type: ignore[operator]
