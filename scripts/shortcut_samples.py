@@ -114,10 +114,11 @@ def main():
         rows.append({"planted": case.mark, "in": case.classes[0], "strength": case.strength} | shares
                     | {"detector right": float(found["right"])})
         print({name: x if isinstance(x, str) else round(float(x), 2) for name, x in rows[-1].items()}, flush=True)
-        shown[case.mark] = {kind: found[kind][:SEEN] for kind in ("scenes", "samples", *BASELINES)}
+        shown[case.mark] = {kind: found[kind][:SEEN] for kind in ("samples", *BASELINES)}
+        shown[case.mark]["scene with it"] = found["scenes"][found["scenes: found"]]
     pictures = {f"{kind} {i + 1}" if i else kind: np.stack([shown[mark][kind][i] for mark in shown])
-                for kind in ("scenes", "samples", *BASELINES) for i in range(SEEN if kind == "samples" else 1)}
-    viz.plots.image_grid(pictures, list(shown)).savefig(DOCS / "shortcut-samples.png", dpi=150)
+                for kind in ("scene with it", "samples", *BASELINES) for i in range(SEEN if kind == "samples" else 1)}
+    viz.plots.image_grid(pictures, list(shown)).savefig(DOCS / "shortcut-samples.png", dpi=120)
     frame = pd.DataFrame(rows)
     frame.round(4).to_csv(DOCS / "shortcut-samples.csv", index=False)
     write("shortcut-samples", report(frame), DOCS / "shortcuts.md")

@@ -81,3 +81,19 @@ def test_rivals_find_the_corner_that_their_maps_lie_on(trial, monkeypatch):
     place, patch = (table[table["kind"] == kind].iloc[0] for kind in ("place", "patch"))
     assert (place["class"], place["name"]) == ("b", "rows 0-16, columns 0-16")
     assert patch["class"] == "b" and {tuple(box) for _, *box in patch["where"]} == {(0, 0, 16, 16)}
+
+
+def test_a_detector_learns_from_scenes_that_differ_by_the_mark_alone(trial, monkeypatch):
+    import shortcut_samples as samples
+
+    case = next(case for case in trial.cases("trial") if case.mark == "frame")
+    images, marked = samples.pairs(case, 2, 5)
+    assert images.shape == (20, 64, 64, 3) and marked.tolist() == [0] * 10 + [1] * 10
+    apart = np.abs(images[10:] - images[:10]).max(-1)
+    assert (apart[:, 0] > 0).all() and (apart[:, 8:-8, 8:-8] == 0).all()
+    grey = SimpleNamespace(images=np.full((8, 64, 64, 3), 0.5, "float32"))
+    monkeypatch.setattr(samples, "BASELINES", {"grey": lambda net, name, n, **settings: grey})
+    images, marked = samples.baselines(case, None)
+    assert marked.tolist() == [0] * 32 + [1] * 32
+    assert (images[:32] == 0.5).all() and (images[32:, 8:-8, 8:-8] == 0.5).all()
+    assert (images[32:, 0] != 0.5).any(-1).all()
