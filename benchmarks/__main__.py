@@ -10,7 +10,7 @@ from keras import ops
 import vizlib as viz
 from benchmarks import attribution, collecting, quality, stepping, terms
 from benchmarks.collecting import seconds
-from vizlib.backend import BACKEND, compiled, value_and_gradient
+from vizlib.backend import BACKEND
 
 RUNS, STEPS, LAYER = 5, 40, "block4_conv3"
 
@@ -19,10 +19,7 @@ def loop(net, n):
     """A step of `reconstruct`, compilation included in neither: long runs less short ones, against a bare gradient."""
     images = viz.load_images("partworld", "cat", n)
     targets = net.activations(images, [LAYER])[LAYER]
-    features = net.features((LAYER,))
-    bare_step = compiled(
-        lambda x: value_and_gradient(lambda x: (ops.sum((features(x)[LAYER] - targets) ** 2), ()))(x)[1]
-    )
+    bare_step = stepping.bare_gradient(net, LAYER, lambda values: ops.sum((values - targets) ** 2))
     pixels = ops.convert_to_tensor(images)
 
     def ours(steps):

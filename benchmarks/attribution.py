@@ -14,7 +14,8 @@ from keras import ops
 
 import vizlib as viz
 from benchmarks.collecting import resident, seconds
-from vizlib.backend import compiled, value_and_gradient
+from benchmarks.stepping import bare_gradient
+from vizlib.backend import compiled
 
 RUNS, IMAGES, PASSES, PATCH, LAYER = 5, 500, 8, 32, "block4_conv3"
 MEMORY_AT = 100, 500
@@ -30,12 +31,11 @@ def in_turns(ours, bare):
 
 def bare_passes(net, layer, index, images, times, backward=True):
     """A function that takes so many gradients of all images, or passes them forward, in batches as vizlib does."""
+    def summed(values):
+        return ops.sum(values[..., index])
+
     features = net.features((layer,))
-
-    def summed(x):
-        return ops.sum(features(x)[layer][..., index])
-
-    one = compiled(lambda x: value_and_gradient(lambda x: (summed(x), ()))(x)[1]) if backward else compiled(summed)
+    one = bare_gradient(net, layer, summed) if backward else compiled(lambda x: summed(features(x)[layer]))
 
     def run():
         for _ in range(times):

@@ -41,14 +41,15 @@ def ours(net, layer, n):
     return np.diff(times)[SKIPPED:]
 
 
+def bare_gradient(net, layer, loss):
+    """The compiled gradient of a loss of a layer's activations, of the cut network, with respect to images."""
+    features = net.features((layer,))
+    return compiled(lambda images: value_and_gradient(lambda x: (loss(features(x)[layer]), ()))(images)[1])
+
+
 def bare(net, layer):
     """A function to the seconds of each of a few gradients of the cut network, brought back to NumPy."""
-    features = net.features((layer,))
-
-    def score(images):
-        return ops.sum(features(images)[layer][..., NEURON]), ()
-
-    gradient = compiled(lambda images: value_and_gradient(score)(images)[1])
+    gradient = bare_gradient(net, layer, lambda values: ops.sum(values[..., NEURON]))
 
     def run(n):
         images, times = np.random.default_rng(0).random((n, 224, 224, 3), "float32"), []

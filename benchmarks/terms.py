@@ -16,8 +16,7 @@ import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks.stepping import SKIPPED
-from vizlib.backend import compiled, value_and_gradient
+from benchmarks.stepping import SKIPPED, bare_gradient
 from vizlib.networks import vgg_preprocess
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
@@ -29,10 +28,7 @@ SHOWN, ROUNDS = 16, 5  # images that the statistics are of; runs of each, in tur
 
 def bare(net: viz.Network, layer: str, targets: np.ndarray, steps: int) -> np.ndarray:
     """Seconds of gradients of the distance to the targets with respect to the pixels, brought back to NumPy."""
-    features, times = net.features((layer,)), []
-    gradient = compiled(
-        lambda x: value_and_gradient(lambda x: (ops.sum((features(x)[layer] - targets) ** 2), ()))(x)[1]
-    )
+    gradient, times = bare_gradient(net, layer, lambda values: ops.sum((values - targets) ** 2)), []
     images = ops.convert_to_tensor(np.random.default_rng(0).random((len(targets), *net.image_shape), "float32"))
     for _ in range(steps):
         ops.convert_to_numpy(gradient(images))

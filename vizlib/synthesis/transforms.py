@@ -38,7 +38,8 @@ class Jitter:
         object.__setattr__(self, "margin", int(np.ceil(np.max(self.reach, initial=0))))
 
     def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
-        reach = self.reach[step] if isinstance(self.reach, np.ndarray) else self.reach
+        reach = np.asarray(self.reach)
+        reach = reach[step] if reach.ndim else reach
         return [(self.margin + np.round(reach * rng.uniform(-1, 1, 2))).astype("int32")]
 
     def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
