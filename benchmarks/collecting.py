@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 import vizlib as viz
+from vizlib import StatsStore
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 RUNS, CLASS, SIZE = 3, "golden_retriever", 224
@@ -125,8 +128,11 @@ def print_round_trip(net, store, class_name, images, layers):
         print(f"{layer} | {len(model.explained_variance_)} | {share:.6f} | {error:.1e}")
 
 
-def print_first_draw(net, path, class_name, layers):
-    """A first draw of four, with nothing in memory, beside the network on the images that it looks at."""
+def print_first_draw(net, path, name, draw):
+    """A first draw of four, with nothing in memory, beside the network on the images that it looks at.
+
+    draw: function of a store.
+    """
     store, ask, spent = viz.StatsStore(path, net), net.batches, []
 
     def asked(*of):
@@ -137,11 +143,14 @@ def print_first_draw(net, path, class_name, layers):
             begun = time.perf_counter()
 
     net.batches = asked
-    total = seconds(lambda: store.sample(class_name, layers, n=4, seed=0))
+    total = seconds(lambda: draw(store))
     del net.batches
     images, network = (sum(x) for x in zip(*spent, strict=True)) if spent else (0, 0.0)
-    told = ", ".join(layers) if layers else "what it chooses"
-    print(f"{told} | {images} | {network:.2f} | {total:.2f} | {total / max(network, 1e-9):.2f}", flush=True)
+    print(f"{name} | {images} | {network:.2f} | {total:.2f} | {total / max(network, 1e-9):.2f}", flush=True)
+
+
+def mixtures(class_name, layer, sampler, store):
+    return store.model(class_name, layer, sampler).sample(4)
 
 
 def draw_figure(net, store, class_name, images):
@@ -179,8 +188,13 @@ def main(source="mini", class_name=CLASS):
         print_round_trip(net, store, class_name, images[:4], LAYERS)
         print_disk(net, store, class_name)
         print("\na first draw of four | images asked for | network, s | draw, s | ratio\n---|---|---|---|---")
-        for layers in ([LAYERS[1]], LAYERS, None):
-            print_first_draw(net, store.path, class_name, layers)
+        for layers in (LAYERS[1:2], LAYERS, None):
+            name = ", ".join(layers) if layers else "what it chooses"
+            drawn = partial(StatsStore.sample, class_name=class_name, layers=layers, n=4)
+            print_first_draw(net, store.path, name, drawn)
+        for layer, sampler in product(LAYERS[:2], ("PCAGaussian", "LocalGaussian")):
+            drawn = partial(mixtures, class_name, layer, sampler)
+            print_first_draw(net, store.path, f"{sampler}, {layer}", drawn)
         draw_figure(net, store, class_name, images[:4])
     print_rates(net, images, [("three layers", LAYERS, None), ("13 layers", every, 48)])
     print_memory(source, LAYERS)

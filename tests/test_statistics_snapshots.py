@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA as Oracle
 
+from vizlib.networks.network import FEW
 from vizlib.statistics import (
     BootstrapMix,
     LocalGaussian,
@@ -157,11 +158,13 @@ def test_a_model_without_its_source():
         model.inverse_transform(model.coordinates_)
 
 
-@pytest.mark.parametrize("rows", [1, 4, 100])
-def test_samples_are_read_in_blocks_of_rows(rows, monkeypatch):
+@pytest.mark.parametrize(("room", "read"), [(1, [8, 8, 4]), (15, [8, 8, 4]), (16, [16, 4]), (100, [20])])
+def test_samples_are_read_in_blocks_of_rows(room, read, monkeypatch):
+    """Of as many as a network computes at a time, or multiples: of fewer it would compute some for nothing."""
     X = data(0, 20, (3, 4))
-    monkeypatch.setattr(snapshots, "ROW_BYTES", 4 * 12 * rows)
+    monkeypatch.setattr(snapshots, "ROW_BYTES", 4 * 12 * room)
     model = Snapshots().fit(X)
+    assert [len(values) for _, values in model._centred_in_blocks(model.images_)] == read and snapshots.ROWS == FEW
     np.testing.assert_allclose(model.inverse_transform(model.coordinates_), X, rtol=1e-4, atol=1e-3)
     expected = (X.reshape(20, -1) + 1 - model.mean_) @ model.components_[0]
     np.testing.assert_allclose(model.transform(X + 1)[:, 0], expected, rtol=1e-4)

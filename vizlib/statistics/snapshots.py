@@ -13,6 +13,7 @@ from vizlib.statistics.streaming import Samples, fit_together
 MAX_SNAPSHOTS = 5000  # whose Gram matrix is decomposed in some 20 s and 1 GB
 COMPONENT_BYTES = 2**31  # the most that components as arrays may take
 ROW_BYTES = 2**27  # of the real activations that are held at a time
+ROWS = 8  # of which blocks are multiples: a network that has to compute fewer again takes as long as for so many
 INSIDE = 1e-3  # of a sample's share in directions without variance, beyond which it is no rounding
 NEGLIGIBLE = 1e-6  # weight of a mixture below which it is rounding, and the image has no part in it
 
@@ -45,8 +46,8 @@ class Snapshots:
     each component; `shape_`, of one sample; `images_` int (n,), which samples those are: all of them, or of more than
     5,000 so many, chosen at random by a fixed seed; `n_samples_seen_` of them.
 
-    source: something with X[rows], rows an ascending int array, that gives the samples again, float (rows, *shape_);
-    what the model was fitted on, or what `from_state` is given.
+    source: something with X[rows], rows an ascending int array, that gives the samples again, float (rows, *shape_), as
+    an array that may be overwritten; what the model was fitted on, or what `from_state` is given.
     """
 
     def __init__(self, rectify: bool = False) -> None:
@@ -146,8 +147,8 @@ class Snapshots:
             raise ValueError(f"expected activations of shape {('n', *self.shape_)}; received {X.shape}.")
         centred = np.asarray(X, "float64").reshape(len(X), self.mean_.size) - self.mean_
         products = np.empty((len(X), self.n_samples_seen_))
-        for rows, values in self._real_in_blocks(self.images_):
-            products[:, rows] = centred @ (values - self.mean_).T
+        for rows, real in self._centred_in_blocks(self.images_):
+            products[:, rows] = centred @ real.T
         return products @ self.weights_, np.einsum("ij,ij->i", centred, centred)
 
     def components(self, k: int | None = None) -> Matrix:
@@ -162,8 +163,8 @@ class Snapshots:
                 f"{p:,} units: ask for fewer, for a layer of fewer units or for smaller images."
             )
         components = np.zeros((weights.shape[1], p), "float32")
-        for rows, values in self._real_in_blocks(self.images_):
-            components += weights[rows].T @ (values - self.mean_)
+        for rows, real in self._centred_in_blocks(self.images_):
+            components += weights[rows].T @ real
         return components
 
     @property
@@ -208,8 +209,8 @@ class Snapshots:
         for row, mixture in zip(weights, mixtures, strict=True):
             np.add.at(row, np.searchsorted(images, mixture.images), mixture.weights)
         activations = np.tile(self.mean_, (len(mixtures), 1))
-        for rows, values in self._real_in_blocks(images):
-            activations += weights[:, rows] @ (values - self.mean_)
+        for rows, real in self._centred_in_blocks(images):
+            activations += weights[:, rows] @ real
         return activations.reshape(len(mixtures), *self.shape_)
 
     def real(self, images: Integers) -> Activations:
@@ -223,12 +224,13 @@ class Snapshots:
         values = np.asarray(self.source[ascending], "float32")
         return values if len(back) == len(ascending) and (np.diff(back) > 0).all() else values[back]
 
-    def _real_in_blocks(self, images):
-        """Some samples a few at a time: a slice of `images`, and these samples, float32 (rows, p)."""
-        step = max(1, ROW_BYTES // (4 * self.mean_.size))
+    def _centred_in_blocks(self, images):
+        """Some samples a few at a time: a slice of `images`, and these samples less the mean, float32 (rows, p)."""
+        step = max(1, ROW_BYTES // (4 * self.mean_.size * ROWS)) * ROWS
         for start in range(0, len(images), step):
             rows = slice(start, min(start + step, len(images)))
-            yield rows, self.real(images[rows]).reshape(-1, self.mean_.size)
+            real = self.real(images[rows]).reshape(-1, self.mean_.size)
+            yield rows, np.subtract(real, self.mean_, out=real)  # as memory for another array would take its time
 
     def rectified(self, activations: Activations) -> Activations:
         """Activations, overwritten, after the ReLU where `rectify`."""

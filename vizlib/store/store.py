@@ -109,11 +109,12 @@ class StatsStore:
 
     def collected(self, class_name: str) -> dict[str, bool]:
         """The layers of a class: {name: whether activations are kept}."""
-        kept = {}
-        for layer in self.layers(class_name):
-            with self._reading(class_name, layer) as file:
-                kept[layer] = layer == IMAGE or files.ACTIVATIONS in file
-        return kept
+        return {layer: self._keeps(class_name, layer) for layer in self.layers(class_name)}
+
+    def _keeps(self, class_name, layer):
+        """Whether the activations of a layer are kept; ValueError for a layer that is not there."""
+        with self._reading(class_name, layer) as file:
+            return layer == IMAGE or files.ACTIVATIONS in file
 
     def entries(self, class_name: str) -> dict[str, str]:
         """What statistics of a class are there: {layer: SHA-256 of them}."""
@@ -254,16 +255,14 @@ class StatsStore:
 
     def _recalled(self, class_name, layer, rows, together):
         """The activations of images from disk, where they are kept, or else from the network; they are remembered."""
-        self._path(class_name, layer)  # raises for a layer that is not there
-        kept = self.collected(class_name)
-        if kept[layer]:
+        if self._keeps(class_name, layer):
             with self._reading(class_name, layer) as file:
                 answers = files.read_rows(file, files.ACTIVATIONS, rows)
             self._remember(class_name, layer, rows, answers)
             return answers
         self.check_network()
         net, images = self.network, self.real(class_name, IMAGE, rows)
-        layers = dict.fromkeys((layer, *(x for x in together if not kept[x])))
+        layers = dict.fromkeys((layer, *(x for x in together if not self._keeps(class_name, x))))
         names, answers = {x: net.before_relu(x) for x in layers}, []
         # A few images at a time, whose answers are remembered as they are: each copy of so much would take its time.
         for part, found in net.batches(images, names.values(), min(FEW, net.batch_size)):
