@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import Analogies, LocalGaussian, QuiltedGaussian, QuiltedLayout, Snapshots
+from vizlib.statistics import Analogies, LocalGaussian, QuiltedGaussian, QuiltedLayout, Snapshots, quilting
 from vizlib.statistics.quilting import _Patches
 from vizlib.statistics.quilting import quilted as quilted_together
 
@@ -115,6 +115,22 @@ def test_draws_that_are_copies_of_what_was_shown_are_told():
     model = QuiltedGaussian(n_neighbours=2).fit(values)
     with pytest.warns(UserWarning, match="received [0-9]+% of their patches from one"):
         model.sample(4, temperature=0.6)
+
+
+def test_layers_so_fine_that_quilting_takes_gigabytes_are_told(monkeypatch):
+    """Before activations are asked for, which take minutes themselves."""
+    X = np.random.default_rng(0).normal(size=(12, 8, 8, 3)).astype("float32")
+    model = QuiltedLayout().fit(X)
+    used = model.draw(1)[0]
+    monkeypatch.setattr(quilting, "LARGE_BYTES", 3 * 4 * 12 * 8 * 8 * 3)
+    np.testing.assert_array_equal(model.draw(1)[0], used)  # just so much is no matter
+    monkeypatch.setattr(quilting, "LARGE_BYTES", 3 * 4 * 8 * 8 * 3)
+    model.source = None
+    with (
+        pytest.warns(UserWarning, match=r"patches of \d+ activations of shape \(8, 8, 3\) take 0 GB.*a deeper layer"),
+        pytest.raises(ValueError, match="a source of its activations"),
+    ):
+        model.draw(1)
 
 
 def test_what_is_left_out_is_not_used():
