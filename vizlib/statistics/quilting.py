@@ -24,7 +24,7 @@ MOST = 0.4  # share of patches from one activation that a layout is passed over 
 BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position's own, there and at the layer below
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
-LARGE_BYTES = 2**32  # of activations, three times over, beyond which it is told what they take before they are asked for
+LARGE_BYTES = 2**32  # of activations, three times over, beyond which it is told beforehand what they take
 THREADS = os.cpu_count() or 1
 
 
@@ -83,8 +83,8 @@ class _Quilter(LocalGaussian):
         used = np.flatnonzero(chosen.any(axis=0))
         if (room := 3 * 4 * len(used) * self.mean_.size) > LARGE_BYTES:  # as read, side by side, and with a margin
             warnings.warn(
-                f"patches of {len(used)} activations of shape {self.shape_} take {room / 1e9:.0f} GB of memory, and many "
-                "minutes to look through: a deeper layer, smaller images or `LocalGaussian` take less.",
+                f"patches of {len(used)} activations of shape {self.shape_} take {room / 1e9:.0f} GB of memory, and "
+                "many minutes to look through: a deeper layer, smaller images or `LocalGaussian` take less.",
                 stacklevel=4,
             )
         draws, sources = self.mixed(mixtures), self.real(self.images_[used])
