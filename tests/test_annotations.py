@@ -21,6 +21,8 @@ def fits(value, hint):
         return bool(value) and all(fits(x, get_args(hint)[1]) for x in value.values())
     if get_origin(hint) is tuple:
         return all(fits(x, one) for x, one in zip(value, get_args(hint), strict=True))
+    if alias := getattr(get_origin(hint), "__value__", None):  # what NDArray is from NumPy 2.5 on
+        hint = alias[get_args(hint)]
     axes, (dtype,) = map(get_args, get_args(hint))
     dtypes = get_args(dtype) if isinstance(dtype, UnionType) else (dtype,)
     right = issubclass(value.dtype.type, tuple(get_origin(x) or x for x in dtypes))

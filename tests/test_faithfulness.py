@@ -75,7 +75,7 @@ def test_maps_of_what_was_learned_change_and_others_do_not(tiny_cnn):
     assert list(found.index) == ["predictions", "conv2", "conv1"]
     assert found.correlation.iloc[-1] < 0.5 and (found.lowest <= found.highest).all()
     shown = sanity_check(lambda net, images, layer, neuron: images, net, images, 1)  # an edge detector in disguise
-    np.testing.assert_allclose(shown, 1)
+    np.testing.assert_allclose(shown, 1, rtol=1e-6)
     for old, new in zip(before, tiny_cnn.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

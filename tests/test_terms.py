@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vizlib import statistics
+from vizlib import backend, statistics
 from vizlib.backend import compiled, matched, value_and_gradient
 from vizlib.statistics import ImageStatistics, Moments, PatchBank
 from vizlib.synthesis.terms import (
@@ -152,11 +152,13 @@ def test_values_are_matched_to_the_quantiles_of_their_ranks():
     np.testing.assert_array_equal(found, [[[30, 2], [10, 3], [20, 1]]])
 
 
-@pytest.mark.parametrize(("p", "q"), [(12, 12), (13, 5), (200, 64)])
-def test_matched_is_sorting_in_numpy(p, q):
+@pytest.mark.parametrize("together", [1, 30, 110, 2**19])
+@pytest.mark.parametrize(("p", "q"), [(1, 1), (12, 12), (13, 5), (200, 64)])
+def test_matched_is_sorting_in_numpy(p, q, together, monkeypatch):
+    monkeypatch.setattr(backend, "SORTED", together)
     rng = np.random.default_rng(p)
-    values = rng.standard_normal((3, p, 4)).astype("float32")
-    quantiles = np.sort(rng.standard_normal((3, q, 4)).astype("float32"), axis=1)
+    values = (rng.standard_normal((7, p, 4)) * 10.0 ** rng.integers(-30, 30, (7, p, 4))).astype("float32")
+    quantiles = np.sort(rng.standard_normal((7, q, 4)).astype("float32"), axis=1)
     groups = np.searchsorted(np.arange(q + 1) * p // q, np.arange(p), "right") - 1
     expected = np.empty_like(values)
     np.put_along_axis(expected, np.argsort(values, axis=1), quantiles[:, groups], axis=1)

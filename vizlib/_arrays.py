@@ -66,8 +66,9 @@ def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
 
 
 def transposed(values: np.ndarray) -> np.ndarray:
-    """A contiguous transpose of values (m, n): (n, m), a few rows at a time, which the processor's cache can hold."""
-    result = np.empty(values.shape[::-1], values.dtype)
-    for start in range(0, len(values), ROWS):
-        result[:, start : start + ROWS] = values[start : start + ROWS].T
+    """A contiguous transpose of values (…, m, n): (…, n, m), a few rows at a time, which the cache can hold."""
+    *many, m, n = values.shape
+    result = np.empty((*many, n, m), values.dtype)
+    for start in range(0, m, ROWS):
+        result[..., start : start + ROWS] = values[..., start : start + ROWS, :].swapaxes(-1, -2)
     return result

@@ -108,6 +108,9 @@ def _torch_value_and_gradient(function, x, *args):
     return tree.map_structure(torch.Tensor.detach, (loss, extra)), tree.pack_sequence_as(x, found)
 
 
+SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
+
+
 def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     """What values (n, p, c) are in a distribution of the same order: of each the quantile (n, q, c) of its rank.
 
@@ -123,17 +126,30 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
         order = values.detach().argsort(dim=1)
         return torch.empty_like(values).scatter_(1, order, quantiles[:, which])
 
-    def assign(values, quantiles):  # in NumPy, whose sort is thirty times as fast as TensorFlow's on a CPU
-        found = np.empty(values.shape[::2] + values.shape[1:2], "float32")
+    places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
 
-        def of_image(i):
-            orders = np.argsort(transposed(values[i]), axis=1)
-            orders += np.arange(0, orders.size, p)[:, None]  # into all of the image: half the time of put_along_axis
-            found[i].reshape(-1)[orders.reshape(-1)] = np.take(quantiles[i].T, which, axis=1).reshape(-1)
+    def assign(values, quantiles):  # in NumPy, whose sort is thirty times as fast as TensorFlow's on a CPU
+        found = np.empty_like(values)
+
+        def of_some(first):
+            some = slice(first, first + many)
+            channels = transposed(values[some])
+            rows, wanted = channels.reshape(-1, p), quantiles[some].swapaxes(1, 2).reshape(-1, q)
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
+                bits = part.view("int32")
+                keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype("int64")  # in the order of the values
+                keys <<= 32
+                keys |= places  # values with their places are sorted in half the time of argsort
+                keys.sort(axis=1)
+                keys &= 0xFFFFFFFF
+                keys += np.arange(0, keys.size, p)[:, None]  # into all of the part: half the time of put_along_axis
+                part.reshape(-1)[keys.reshape(-1)] = np.take(wanted[start : start + step], which, axis=1).reshape(-1)
+            found[some] = transposed(channels)
 
         with ThreadPoolExecutor() as threads:
-            list(threads.map(of_image, range(len(values))))
-        return np.moveaxis(found, 1, 2)
+            list(threads.map(of_some, range(0, len(values), many)))
+        return found
 
     found = tf.numpy_function(assign, [values, quantiles], tf.float32, stateful=False)
     return tf.stop_gradient(tf.ensure_shape(found, values.shape))
