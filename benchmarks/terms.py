@@ -18,12 +18,14 @@ from keras import ops
 import vizlib as viz
 from benchmarks.stepping import SKIPPED, bare_gradient
 from vizlib.networks import vgg_preprocess
+from vizlib.statistics.marginals import of_regions
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
 from vizlib.synthesis.terms import Distance, Marginals, Term, priors
 from vizlib.synthesis.transforms import Jitter
 
 SHOWN, ROUNDS = 16, 5  # images that the statistics are of; runs of each, in turns
+REGION = 16  # pixels of a side, as photographs are inverted with: one for each position of block5
 
 
 def bare(net: viz.Network, layer: str, targets: np.ndarray, steps: int) -> np.ndarray:
@@ -57,6 +59,9 @@ def rows(net: viz.Network, layer: str, finer: list[str], n: int, steps: int) -> 
     distance = Distance(layer, net.activations(images[:n], [layer])[layer])
     asked = {"all else": []} | {term.name: [term] for term in terms}
     asked |= {f"{term.name} of {term.layer.removesuffix(':pre')}": [term] for term in marginals}
+    before, grid = [term.layer for term in marginals], (net.image_size // REGION,) * 2
+    real = net.activations(images[:n], before)
+    asked[f"{marginals[0].name} of all three, by regions"] = [Marginals(x, of_regions(real[x], *grid)) for x in before]
     times = {name: [] for name in ("bare", *asked)}
     for _ in range(ROUNDS):
         times["bare"] += [*bare(net, layer, distance.targets, steps)]

@@ -111,6 +111,9 @@ def _torch_value_and_gradient(function, x, *args):
 SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
 
 
+SORTED = 2**18  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
+
+
 def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     """What values (n, p, c) are in a distribution of the same order: of each the quantile (n, q, c) of its rank.
 
@@ -125,6 +128,8 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     if BACKEND == "torch":
         order = values.detach().argsort(dim=1)
         return torch.empty_like(values).scatter_(1, order, quantiles[:, which])
+
+    places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
 
     places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
 
