@@ -406,8 +406,7 @@ def test_a_newcomer_with_a_model_and_a_folder_sees_a_picture_within_a_minute(new
     assert "this network sees clock in 4 of 4" in panel.page.locator("figcaption").nth(2).inner_text()
 
 
-def test_a_newcomer_with_vgg16_sees_a_picture_within_a_minute(newcomer, folder, shared, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+def test_a_newcomer_with_vgg16_sees_a_picture_within_a_minute(newcomer, folder, shared):
     served = folder / "served"
     served.mkdir()
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=served))

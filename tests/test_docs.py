@@ -7,21 +7,14 @@ from html import unescape
 import pytest
 from conftest import ROOT
 
+import docs
 import vizlib
 
 API = "-D", "root_doc=docs/api/index", "-D", "include_patterns=docs/api/*.rst"
 
 
 @pytest.fixture(scope="module")
-def docs():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")
-        import docs
-    return docs
-
-
-@pytest.fixture(scope="module")
-def site(docs, tmp_path_factory):
+def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     docs.build(folder)
     return folder / "html"
@@ -40,7 +33,7 @@ def test_each_document_is_a_page_and_the_readme_the_first(site):
     assert "See what an image network has learned" in text(site / "index.html")
 
 
-def test_every_public_name_is_in_the_api_with_its_docstring(docs, site):
+def test_every_public_name_is_in_the_api_with_its_docstring(site):
     pages = list((site / "docs" / "api").glob("*.html"))
     texts = {name: text(path) for path in pages for name in docs.page(path).names}
     public = {f"vizlib.{name}": getattr(vizlib, name) for name in vizlib._HOMES}
@@ -57,11 +50,11 @@ def test_formulas_are_drawn_without_scripts(site):
     assert "<msup>" in page and "$" not in re.sub(r"<pre.*?</pre>", "", text(site / "notebooks" / "01_gradients.html"))
 
 
-def test_links_lead_somewhere_and_nothing_is_fetched(docs, site):
+def test_links_lead_somewhere_and_nothing_is_fetched(site):
     assert list(docs.mistakes(site)) == []
 
 
-def test_mistakes_are_found(docs, tmp_path):
+def test_mistakes_are_found(tmp_path):
     (tmp_path / "a.html").write_text(
         '<a href="b.html#there">good</a> <a href="#here" id="here">good</a> <a href="https://example.org/x">good</a>'
         '<img src="data:image/png;base64,AA"> <a href="c.html">1</a> <a href="b.html#nowhere">2</a> <img src="c.png">'
@@ -79,7 +72,7 @@ def test_mistakes_are_found(docs, tmp_path):
     ]
 
 
-def test_missing_docstrings_and_references_are_errors(docs, tmp_path, monkeypatch):
+def test_missing_docstrings_and_references_are_errors(tmp_path, monkeypatch):
     docstrings = {
         "collect": None,
         "simonyan": "Into a `StatStore`.",

@@ -4,31 +4,22 @@ import os
 import pickle
 from pathlib import Path
 
+import fuzz
 import pytest
-from conftest import ROOT
 
 CASES = {"images": 300, "labels": 300, "recipes": 100, "networks": 60, "caffe": 60, "theano": 15, "stores": 25,
          "archives": 100}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def fuzz():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")
-        import fuzz
-
-        yield fuzz
-
-
-@pytest.fixture(scope="module")
-def reader(fuzz):
+def reader():
     reader = fuzz.Reader()
     yield reader
     reader.close()
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_changed_files_are_read_right_or_refused_in_plain_words(fuzz, reader, name, monkeypatch, tmp_path):
+def test_changed_files_are_read_right_or_refused_in_plain_words(reader, name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     results, findings = fuzz.fuzz(reader, name, range(CASES[name]))
     assert not findings
@@ -50,7 +41,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("said", FAULTS)
-def test_faults_are_found(fuzz, said, monkeypatch, tmp_path):
+def test_faults_are_found(said, tmp_path):
     from fuzz_targets import TARGETS, Target
 
     wrong, _ = fuzz.outcome(Target(None, FAULTS[said]), tmp_path, fuzz.Watch(tmp_path))
@@ -58,7 +49,7 @@ def test_faults_are_found(fuzz, said, monkeypatch, tmp_path):
     assert CASES.keys() == TARGETS.keys()
 
 
-def test_a_reader_that_ends_or_takes_too_long_is_found_and_replaced(fuzz, reader):
+def test_a_reader_that_ends_or_takes_too_long_is_found_and_replaced(reader):
     before = reader.process
     reader.process.kill()
     assert reader.read("labels", 0)[:2] == ("the process ended with -9", "crash")

@@ -3,22 +3,14 @@
 import re
 import warnings
 
+import gallery
 import numpy as np
-import pytest
 from conftest import ROOT
 from PIL import Image
 
 import vizlib as viz
 
 FOLDER = ROOT / "docs" / "gallery"
-
-
-@pytest.fixture
-def gallery(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import gallery
-
-    return gallery
 
 
 def difference(result, name, tmp_path):
@@ -28,7 +20,7 @@ def difference(result, name, tmp_path):
     return np.abs(again - kept).mean() / 255
 
 
-def test_the_pages_say_what_the_images_say(gallery, monkeypatch):
+def test_the_pages_say_what_the_images_say(monkeypatch):
     written = {}
     monkeypatch.setattr(gallery, "write", lambda name, text, path: written.update({path: text}))
     gallery.write_pages()
@@ -37,7 +29,7 @@ def test_the_pages_say_what_the_images_say(gallery, monkeypatch):
         assert f"-->\n{text}\n<!-- /gallery -->" in path.read_text("utf-8"), path
 
 
-def test_every_image_is_shown_with_a_link_to_its_recipe_and_all_are_small(gallery):
+def test_every_image_is_shown_with_a_link_to_its_recipe_and_all_are_small():
     page, recipes = ((FOLDER / name).read_text("utf-8") for name in ("README.md", "recipes.md"))
     shown = re.findall(r"\[!\[.*?\]\((.*?)\.png\)\]\(recipes\.md#(.*?)\)", page)
     assert all(image == anchor and f"\n## {anchor}\n" in recipes for image, anchor in shown)
@@ -46,7 +38,7 @@ def test_every_image_is_shown_with_a_link_to_its_recipe_and_all_are_small(galler
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 1e6
 
 
-def test_a_sample_is_made_again_by_its_code(gallery, tmp_path):
+def test_a_sample_is_made_again_by_its_code(tmp_path):
     """To the last bit on the machine that made it; 0.005 apart with other instructions of the processor."""
     result = gallery.samples(gallery.statistics(["face"], tmp_path / "stats"), "face")
     assert difference(result, "samples-face", tmp_path) < 0.02

@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from filelock import FileLock
 
 
 @pytest.fixture
 def keep(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
     import kept
 
     monkeypatch.setattr(kept, "KEPT", tmp_path)

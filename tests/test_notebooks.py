@@ -160,7 +160,6 @@ def test_it_runs_on_a_network_and_pictures_of_ones_own(name, own, folder):
 
 
 def test_vgg16_on_imagenette_runs_with_stand_ins(shared, folder, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
     from standins import environment
 
     for name, value in environment(shared, tmp_path).items():

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from scipy.ndimage import gaussian_filter
 
 from vizlib import partworld
@@ -290,8 +289,7 @@ def test_images_are_made_as_large_as_a_judge_takes_them():
     assert resized(stripes, 12) is stripes
 
 
-def test_the_judge_of_photographs(shared, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+def test_the_judge_of_photographs(shared):
     import imagenet
 
     import vizlib as viz

@@ -1,18 +1,15 @@
 """Whether a network recognises a class: the embedded one and VGG16, with one thing wrong at a time."""
 
 import importlib.util
-import sys
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 from keras import layers, ops
 
 import vizlib as viz
 from vizlib.networks import recognition, standard_preprocess, vgg_preprocess
 
-sys.path.insert(0, str(ROOT / "scripts"))
 WRONG = {
     "[0, 1]": lambda x: x,
     "[0, 255]": lambda x: x * 255,

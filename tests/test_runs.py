@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import nbformat
 import numpy as np
 import pytest
+import runs
 from conftest import ROOT
 from PIL import Image
 
@@ -69,14 +70,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def runs(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import runs
-
-    return runs
-
-
-@pytest.fixture
 def notebook(tmp_path):
     cells = [nbformat.v4.new_code_cell(cell) for cell in ('class_name = "red"\nlayer = "a"\nn = 1', SETUP, FIGURES)]
     cells[0].metadata.tags = ["parameters"]
@@ -105,7 +98,7 @@ def thumbnail(image):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
 
 
-def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(runs, notebook, monkeypatch):
+def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(notebook, monkeypatch):
     folder = notebook.parents[1] / "tiny"
     sweep = arguments(notebook, ["red", "blue"], ["a", "b/c"])
     runs.main(sweep)
@@ -150,7 +143,7 @@ def test_each_class_and_layer_is_run_once_and_again_only_when_something_changed(
     assert "vizlib 9.9" in (folder / "index.html").read_text("utf-8")
 
 
-def test_a_failed_run_is_shown_as_such_and_the_others_go_on(runs, notebook, capsys):
+def test_a_failed_run_is_shown_as_such_and_the_others_go_on(notebook, capsys):
     with pytest.raises(SystemExit) as stop:
         runs.main(arguments(notebook, ["bad", "green"]))
     assert stop.value.code == "1 of 2 runs failed."
@@ -167,7 +160,7 @@ def test_a_failed_run_is_shown_as_such_and_the_others_go_on(runs, notebook, caps
     assert ran(notebook) == ["bad a 1"]
 
 
-def test_a_killed_run_is_run_again(runs, notebook):
+def test_a_killed_run_is_run_again(notebook):
     wait, folder = notebook.with_name("wait"), notebook.parents[1] / "tiny"
     runs.main(arguments(notebook, ["red"]))
     wait.touch()
@@ -193,14 +186,14 @@ def test_a_killed_run_is_run_again(runs, notebook):
         (["-p", "layer", "b"], "expected parameters out of n; received 'layer'."),
     ],
 )
-def test_unknown_parameters_are_refused_before_anything_runs(runs, notebook, capsys, more, message):
+def test_unknown_parameters_are_refused_before_anything_runs(notebook, capsys, more, message):
     with pytest.raises(SystemExit) as stop:
         runs.main(arguments(notebook, ["red"], ["a"], *more))
     assert stop.value.code == 2 and capsys.readouterr().err.endswith(f"error: {message}\n")
     assert ran(notebook) == [] and not (notebook.parents[1] / "tiny").exists()
 
 
-def test_a_notebook_without_classes_or_layers_is_refused(runs, notebook, capsys):
+def test_a_notebook_without_classes_or_layers_is_refused(notebook, capsys):
     whole = nbformat.read(notebook, as_version=4)
     whole.cells[0].source = 'class_name = "red"'
     nbformat.write(whole, notebook)
@@ -220,7 +213,7 @@ def gradients():
 @pytest.mark.parametrize(
     ("classes", "layers", "wrong"), [(["face", "dog"], ["block2_conv2"], "dog"), (["face"], ["block9"], "block9")]
 )
-def test_unknown_classes_and_layers_are_refused_before_anything_runs(runs, tmp_path, capsys, classes, layers, wrong):
+def test_unknown_classes_and_layers_are_refused_before_anything_runs(tmp_path, capsys, classes, layers, wrong):
     command = [str(gradients()), "--classes", *classes, "--layers", *layers, "--output", str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         runs.main(command)
@@ -228,7 +221,7 @@ def test_unknown_classes_and_layers_are_refused_before_anything_runs(runs, tmp_p
     assert not os.listdir(tmp_path)
 
 
-def test_classes_that_only_the_notebook_chose_are_fitted_to_the_source(runs, tmp_path):
+def test_classes_that_only_the_notebook_chose_are_fitted_to_the_source(tmp_path):
     """Its cat, bird and clock are no classes of a folder of houses and cars."""
     for name in ("house", "car"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
@@ -238,7 +231,7 @@ def test_classes_that_only_the_notebook_chose_are_fitted_to_the_source(runs, tmp
         runs.check(gradients(), runs.plan(gradients(), ["face"], ["block2_conv2"], given, tmp_path))
 
 
-def test_a_notebook_of_the_story_runs_over_classes(runs, tmp_path):
+def test_a_notebook_of_the_story_runs_over_classes(tmp_path):
     (tmp_path / "notebooks").mkdir()
     copy = tmp_path / "notebooks" / "gradients.ipynb"
     copy.write_bytes(gradients().read_bytes())

@@ -5,18 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+import shortcuts as trial
 
 
-@pytest.fixture
-def trial(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import shortcuts
-
-    return shortcuts
-
-
-def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked(trial):
+def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked():
     settings = "car", 16, 3
     without = trial.draw(*settings)[0]
     np.testing.assert_array_equal(trial.draw("car", 3, 3)[0], without[:3])  # scene i does not depend on n
@@ -45,7 +37,7 @@ def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked(trial):
     ("position", ("position", "right"), False),
     ("jpeg", ("blocks", "blocks of 8 px"), True),
 ])  # fmt: skip
-def test_what_counts_as_found(trial, mark, row, right):
+def test_what_counts_as_found(mark, row, right):
     case = next(case for case in trial.cases("trial") if case.mark == mark)
     marked = trial.scenes(case, trial.MEASURED, case.seed + trial.FRESH)[1][case.classes[0]]
     for name, expected in ((case.classes[0], right), (case.classes[1], False)):
@@ -54,7 +46,7 @@ def test_what_counts_as_found(trial, mark, row, right):
         assert found is expected
 
 
-def test_patches_count_where_most_hold_the_mark(trial):
+def test_patches_count_where_most_hold_the_mark():
     case = next(case for case in trial.cases("trial") if case.mark == "anywhere")
     pixels = np.zeros((4, 64, 64), bool)
     pixels[:, 20:30, 20:30] = True
@@ -65,7 +57,7 @@ def test_patches_count_where_most_hold_the_mark(trial):
         assert trial.is_planted(case, next(rows.itertuples()), pixels, np.ones(4, bool)) is expected
 
 
-def test_rivals_find_the_corner_that_their_maps_lie_on(trial, monkeypatch):
+def test_rivals_find_the_corner_that_their_maps_lie_on(monkeypatch):
     images = {name: np.zeros((8, 64, 64, 3), np.uint8) for name in ("a", "b", "c")}
     rng, net = np.random.default_rng(0), SimpleNamespace(image_shape=(64, 64, 3))
 
@@ -83,7 +75,7 @@ def test_rivals_find_the_corner_that_their_maps_lie_on(trial, monkeypatch):
     assert patch["class"] == "b" and {tuple(box) for _, *box in patch["where"]} == {(0, 0, 16, 16)}
 
 
-def test_a_detector_learns_from_scenes_that_differ_by_the_mark_alone(trial, monkeypatch):
+def test_a_detector_learns_from_scenes_that_differ_by_the_mark_alone(monkeypatch):
     import shortcut_samples as samples
 
     case = next(case for case in trial.cases("trial") if case.mark == "frame")

@@ -4,12 +4,6 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import ROOT
-
-
-@pytest.fixture(autouse=True)
-def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
 
 
 @pytest.mark.parametrize("seed", range(5))

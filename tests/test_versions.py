@@ -24,8 +24,7 @@ def test_the_oldest_is_the_lower_bound_of_what_is_required():
 REPORT = '<testsuites><testsuite errors="1" failures="2" skipped="30" tests="400"/></testsuites>'
 
 
-def test_a_row_of_the_table(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
+def test_a_row_of_the_table(tmp_path):
     from versions import counts
 
     (tmp_path / "py311-oldest.xml").write_text(REPORT)
@@ -35,7 +34,6 @@ def test_a_row_of_the_table(tmp_path, monkeypatch):
 @pytest.mark.parametrize("returncode", [0, 1])
 def test_the_table_is_of_this_run(tmp_path, monkeypatch, capsys, returncode):
     """Rows of an earlier run are gone; whether all passed is what tox says."""
-    monkeypatch.syspath_prepend(ROOT / "scripts")
     import versions
 
     def run(command):

@@ -1,15 +1,12 @@
 """Real VGG16, its thirteen convolutions, on real photographs: kept outside the project, skipped where they are not."""
 
-import sys
 
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT
 
 import vizlib as viz
 
-sys.path.insert(0, str(ROOT / "scripts"))
 LAYER = "block3_conv3"
 
 

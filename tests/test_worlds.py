@@ -5,22 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+import worlds
 from PIL import Image
 
 import vizlib as viz
 from vizlib.images import save_image
 
 
-@pytest.fixture
-def worlds(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import worlds
-
-    return worlds
-
-
-def test_no_photograph_serves_two_ends(worlds, monkeypatch, tmp_path):
+def test_no_photograph_serves_two_ends(monkeypatch, tmp_path):
     for split, n in (("train", 12), ("val", 60)):
         for i in range(n):
             folder = tmp_path / "imagenet/photos" / split / "church"
@@ -38,7 +30,7 @@ def test_no_photograph_serves_two_ends(worlds, monkeypatch, tmp_path):
     assert found(96, worlds.REFERENCE) == [*range(16, 60)] and len(found(50, worlds.INVERTED)) == 50
 
 
-def test_a_table_of_means_and_intervals(worlds, tmp_path):
+def test_a_table_of_means_and_intervals(tmp_path):
     frame = pd.DataFrame({"accuracy": [0.5, np.nan], "accuracy_low": [0.25, np.nan], "accuracy_high": [1.0, np.nan],
                           "nearest_tenth": [0.1234, 0.2]}, index=["samples", "real images"])
     columns = {"recognised, %": ("accuracy", 100, 0), "tenth": ("nearest_tenth", 1, 2), "KID": ("kid", 1, 2)}
@@ -53,7 +45,7 @@ def test_a_table_of_means_and_intervals(worlds, tmp_path):
 
 
 @pytest.mark.parametrize(("public", "kind"), [(True, "png"), (False, "jpg")])
-def test_a_figure_says_on_which_classes_settings_were_tried(worlds, tmp_path, monkeypatch, public, kind):
+def test_a_figure_says_on_which_classes_settings_were_tried(tmp_path, monkeypatch, public, kind):
     headings, image_grid = [], viz.plots.image_grid
     monkeypatch.setattr(worlds, "DOCS", tmp_path)
     monkeypatch.setattr(viz.plots, "image_grid", lambda *of: headings.extend(of[1]) or image_grid(*of))
