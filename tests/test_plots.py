@@ -229,6 +229,17 @@ def test_confusions_are_told_in_percent():
     assert [label.get_text() for label in axis.get_yticklabels()] == ["a", "b"]
 
 
+def test_headings_of_columns_do_not_run_into_each_other():
+    names = ["old_english_sheepdog\n0.93", "a golden_retriever", "church", "x" * 10]
+    figure = plots.image_grid({"a": pictures(4)}, names)
+    labels = figure.axes[0].get_xticklabels()
+    texts = [label.get_text() for label in labels]
+    assert texts == ["old_english_\nsheepdog\n0.93", "a golden_\nretriever", *names[2:]]
+    figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
+
+
 def test_close_ups_are_parts_enlarged_beside_their_frames():
     images = np.round(pictures(2, size=8) * 255) / np.float32(255)
     boxes = np.array([[2, 3, 6, 7], [0, 6, 4, 8]])  # the second is half as wide as high, and at the edge
@@ -240,6 +251,8 @@ def test_close_ups_are_parts_enlarged_beside_their_frames():
         is_frame[top + 1 : top + 3, left + 1 : left + 3] = False
         assert (np.rint(framed[is_frame] * 255) == plots.FRAME).all() and is_frame.sum() == 12
         np.testing.assert_array_equal(framed[~is_frame], image[~is_frame])
+    large = plots.close_ups(np.zeros((1, 224, 192, 3), "float32"), np.array([[0, 0, 56, 48]]))[0]
+    assert large[:56, :48].any(axis=2).sum() == 56 * 48 - (56 - 8) * (48 - 8) and not large[56:].any()  # 4 pixels wide
     whole = plots.close_ups(images[:1], np.array([[0, 0, 8, 8]]))
     np.testing.assert_array_equal(whole[1], images[0])
     flat = np.full((1, 8, 8, 3), 0.2, "float32")

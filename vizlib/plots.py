@@ -1,5 +1,6 @@
 """Figures of images, gradients and statistics: each a function of arrays that returns a matplotlib Figure."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from math import ceil, sqrt
@@ -25,7 +26,9 @@ DPI = 80
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # for colour-blind eyes (Okabe & Ito 2008)
 MARKERS = "osD^vP"
 GAP = 2  # pixels between images
+CHARACTER = 0.068  # inches, as wide as one of 8 points mostly is
 FRAME = 255, 230, 0  # the colour of a frame, in [0, 255]
+FRAMED = 64  # a frame is as wide as this part of a side, so that it is seen in a large image shown small
 
 
 def mosaic(images: ImagesLike, columns: int | None = None) -> NDArray[np.float32]:
@@ -80,19 +83,23 @@ def image_grid(
 ) -> Figure:
     """A row of images for each label.
 
-    rows: {label: images (n, h, w, 3)}, as `as_images` takes them, of one size. columns: a heading for each column.
+    rows: {label: images (n, h, w, 3)}, as `as_images` takes them, of one size. columns: a heading for each column, on
+    several lines, broken at spaces and after "_", where it is wider than that.
     """
     longest = max(len(images) for images in rows.values())
     _, height, width, _ = next(iter(rows.values())).shape
     side = min(1, 9 / longest)
-    size = (side * longest + 1.4, side * height / width * len(rows) + 0.5)
+    heads = [_wrapped(str(head), int(side / CHARACTER)) for head in (() if columns is None else columns)]
+    lines = max((head.count("\n") + 1 for head in heads), default=1)
+    beside = max(1.4, 0.3 + CHARACTER * 9 / 8 * max(len(str(label)) for label in rows))  # labels of 9 points
+    size = (side * longest + beside, side * height / width * len(rows) + 0.4 + 0.1 * lines)
     figure, axes = _figure(len(rows), 1, size, title)
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         _picture(axis, mosaic(images, longest), label)
-    if columns is not None:
+    if heads:
         centres = np.arange(longest) * (width + GAP) + (width - 1) / 2
         axes[0, 0].xaxis.tick_top()
-        axes[0, 0].set_xticks(centres, columns, fontsize=8)
+        axes[0, 0].set_xticks(centres, heads, fontsize=8)
         axes[0, 0].tick_params(length=0)
     return figure
 
@@ -272,9 +279,9 @@ def close_ups(images: ImagesLike, boxes: Integers) -> Images:
         left = int(np.clip((left + right - wide) // 2, 0, width - wide))
         part = Image.fromarray(image[top : top + high, left : left + wide])
         part = part.resize((width, height), Image.Resampling.BICUBIC)
-        framed = image.copy()
+        framed, line = image.copy(), max(1, round(max(height, width) / FRAMED))
         framed[top : top + high, left : left + wide] = FRAME
-        inside = np.s_[top + 1 : top + high - 1, left + 1 : left + wide - 1]
+        inside = np.s_[top + line : top + high - line, left + line : left + wide - line]
         framed[inside] = image[inside]
         found += [framed, np.asarray(part)]
     return as_images(np.stack(found))
@@ -334,8 +341,13 @@ def _figure(rows, columns, size, title, **ratios):
     return figure, axes
 
 
+def _wrapped(text, width):
+    parts = (textwrap.fill(line.replace("_", "_ "), width, break_long_words=False) for line in text.split("\n"))
+    return "\n".join(parts).replace("_ ", "_")
+
+
 def _picture(axis, pixels, label):
-    axis.imshow(pixels, interpolation="nearest")
+    axis.imshow(pixels, interpolation="antialiased")
     axis.set(xticks=[], yticks=[])
     axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     axis.spines[:].set_visible(False)
