@@ -95,7 +95,7 @@ def figure(world, name, rows, caption):
     Classes of photographs that settings were tried on have an asterisk. What looks like photographs is a tenth as large
     in JPEG.
     """
-    grid = viz.plots.image_grid(rows, [name.replace("_", "\n") + "*" * (name in TUNED_ON) for name in world.classes])
+    grid = viz.plots.image_grid(rows, [name + "*" * (name in TUNED_ON) for name in world.classes])
     path = DOCS / f"{name}.{'png' if world.public else 'jpg'}"
     grid.savefig(path, dpi=max(grid.dpi, world.net.image_size))
     return f"![{caption}]({path.name})"

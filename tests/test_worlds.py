@@ -53,6 +53,6 @@ def test_a_figure_says_on_which_classes_settings_were_tried(tmp_path, monkeypatc
     world = SimpleNamespace(classes=["french_horn", "golf_ball"], public=public, net=net)
     shown = worlds.figure(world, "x", {"samples": np.zeros((2, 96, 96, 3), "float32")}, "what it shows")
     assert shown == f"![what it shows](x.{kind})"
-    assert headings == ["french\nhorn*", "golf\nball"]
+    assert headings == ["french_horn*", "golf_ball"]
     with Image.open(tmp_path / f"x.{kind}") as picture:
         assert picture.width > 2 * 96
