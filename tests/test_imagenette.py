@@ -194,10 +194,17 @@ def test_an_archive_of_no_files_is_refused(server, monkeypatch, tmp_path):
 HUGE_NAME = special("name", tarfile.GNUTYPE_LONGNAME, size=2**80).tobuf(tarfile.GNU_FORMAT)  # found by fuzzing
 
 
-@pytest.mark.parametrize("content", [archive(SOUND)[:-200], b"no archive", b"", gzip.compress(HUGE_NAME)])
-def test_a_damaged_archive_of_the_right_hash_leaves_no_folder(server, monkeypatch, tmp_path, content):
+WHOLE = "expected a whole archive in .*; received"
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [(archive(SOUND)[:-200], WHOLE), (b"no archive", WHOLE), (gzip.compress(HUGE_NAME), WHOLE),
+     (b"", f"{WHOLE}|received another file")],  # the oldest Keras takes none for a download that has failed
+)  # fmt: skip
+def test_a_damaged_archive_of_the_right_hash_leaves_no_folder(server, monkeypatch, tmp_path, content, refusal):
     publish(server, monkeypatch, content)
-    with pytest.raises(ValueError, match="expected a whole archive in .*; received"):
+    with pytest.raises(ValueError, match=refusal):
         load_images("imagenette", "church")
     assert left(tmp_path) == []
 
