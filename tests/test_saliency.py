@@ -1,9 +1,12 @@
 """Saliency against gradients written out by hand in numpy."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import vizlib as viz
+from vizlib.attribution.neurons import in_batches
 
 
 def conv(x, kernel, bias):
@@ -98,6 +101,17 @@ def test_batches_do_not_change_the_result(net, images, monkeypatch):
     whole = viz.saliency(net, np.concatenate([images] * 3), "conv2", 3)
     monkeypatch.setattr(net, "batch_size", 4)
     np.testing.assert_array_equal(viz.saliency(net, np.concatenate([images] * 3), "conv2", 3), whole)
+
+
+@pytest.mark.parametrize("size", range(1, 9))
+def test_batches_are_as_few_as_can_be_and_about_as_large(size):
+    """17 images in batches of 16 take 18 passes, not 32."""
+    for n in range(1, 40):
+        shown, seen = np.arange(1, n + 1, dtype="float32")[:, None], []
+        found = in_batches(SimpleNamespace(batch_size=size), shown, lambda x, *_, seen=seen: seen.append(x) or x)
+        np.testing.assert_array_equal(found, shown)
+        assert len(seen) == -(-n // size) and len({len(batch) for batch in seen}) == 1 and len(seen[0]) <= size
+        assert sum(map(len, seen)) - n < len(seen) and seen[-1][-1] in (0, n)
 
 
 def test_separate_relu_layers_follow_the_rule(images):

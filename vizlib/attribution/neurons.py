@@ -43,17 +43,16 @@ def in_batches(
 ) -> np.ndarray:
     """What a function of (images of a batch, the number of the first, tick) answers to all images, side by side.
 
-    Batches after the first are filled up with black, so that all have one shape, for which functions are compiled.
+    Batches have one shape, for which functions are compiled: all are about as large, the last is filled up with black.
     progress: what a bar is called of all passes of the network, after each of which the function calls tick(); None for
     no bar.
     """
-    size, answers = net.batch_size, []
-    total = passes * -(-len(images) // size)
-    with progress_bar(None, progress, total, "pass", disable=progress is None) as bar:
+    n, answers = -(-len(images) // net.batch_size), []
+    size = -(-len(images) // n)
+    with progress_bar(None, progress, passes * n, "pass", disable=progress is None) as bar:
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            if start:
-                batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+            batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
             answers.append(function(batch, start, bar.update))
     return np.concatenate(answers)[: len(images)]
 
