@@ -240,6 +240,12 @@ def test_headings_of_columns_do_not_run_into_each_other():
     assert all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
 
 
+@pytest.mark.parametrize(("size", "how"), [(64, "nearest"), (224, "antialiased")])
+def test_images_are_shrunk_without_aliasing_and_enlarged_pixel_by_pixel(size, how):
+    figure = plots.image_grid({"a": pictures(3, size), "b": pictures(3, size)})
+    assert {image.get_interpolation() for axis in figure.axes for image in axis.images} == {how}
+
+
 def test_close_ups_are_parts_enlarged_beside_their_frames():
     images = np.round(pictures(2, size=8) * 255) / np.float32(255)
     boxes = np.array([[2, 3, 6, 7], [0, 6, 4, 8]])  # the second is half as wide as high, and at the edge

@@ -347,7 +347,8 @@ def _wrapped(text, width):
 
 
 def _picture(axis, pixels, label):
-    axis.imshow(pixels, interpolation="antialiased")
+    shrunk = axis.get_window_extent().width < pixels.shape[1]
+    axis.imshow(pixels, interpolation="antialiased" if shrunk else "nearest")
     axis.set(xticks=[], yticks=[])
     axis.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
     axis.spines[:].set_visible(False)
