@@ -108,9 +108,6 @@ def _torch_value_and_gradient(function, x, *args):
     return tree.map_structure(torch.Tensor.detach, (loss, extra)), tree.pack_sequence_as(x, found)
 
 
-SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
-
-
 SORTED = 2**18  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
 
 
@@ -128,8 +125,6 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     if BACKEND == "torch":
         order = values.detach().argsort(dim=1)
         return torch.empty_like(values).scatter_(1, order, quantiles[:, which])
-
-    places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
 
     places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
 
