@@ -38,7 +38,12 @@ class Channels:
         self.picture = widgets.HTML(empty("What maximises the channel: to come"))
         self.place = widgets.HTML(empty("An image to click on: to come", WIDTH), layout={"margin": "0"})
         self.answers = widgets.HTML()
-        self.cells = [self._cell(*divmod(i, CELLS)) for i in range(CELLS**2)]
+        # Cells share a style and layouts: a page has to hear of each of these, and a notebook to keep it.
+        self._plain, self._chosen = (
+            widgets.Layout(width="auto", height="auto", margin="0", border=border) for border in (None, CHOSEN)
+        )
+        style = widgets.ButtonStyle(button_color="transparent")
+        self.cells = [self._cell(*divmod(i, CELLS), style) for i in range(CELLS**2)]
         equal = f"repeat({CELLS}, 1fr)"
         sides = {"grid_template_rows": equal, "grid_template_columns": equal, "width": f"{WIDTH}px"}
         self._grid = widgets.GridBox(self.cells, layout=sides | {"display": "none"})
@@ -51,12 +56,9 @@ class Channels:
             ], layout={"flex_flow": "row wrap"}),
         ])
 
-    def _cell(self, row, column):
-        cell = widgets.Button(
-            tooltip=f"What answers at row {row + 1}, column {column + 1} of {CELLS}",
-            style={"button_color": "transparent"},
-            layout={"width": "auto", "height": "auto", "margin": "0"},
-        )
+    def _cell(self, row, column, style):
+        tooltip = f"What answers at row {row + 1}, column {column + 1} of {CELLS}"
+        cell = widgets.Button(tooltip=tooltip, style=style, layout=self._plain)
         cell.on_click(lambda cell: self._start(partial(self._answer, cell=cell), ()))
         return cell
 
@@ -90,7 +92,7 @@ class Channels:
     def _answer(self, store, watch, settings, cell):
         image = self._look(store, settings["class_name"])
         for other in self.cells:
-            other.layout.border = CHOSEN if other is cell else None
+            other.layout = self._chosen if other is cell else self._plain
         centre = (np.array(divmod(self.cells.index(cell), CELLS)) + 0.5) / CELLS
         row, column = (centre * image.shape[:2]).astype(int).tolist()
         found = channels_at(store, image, settings["layer"], row, column)[:LISTED]
