@@ -52,7 +52,8 @@ def in_batches(
     with progress_bar(None, progress, passes * n, "pass", disable=progress is None) as bar:
         for start in range(0, len(images), size):
             batch = images[start : start + size]
-            batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
+            if len(batch) < size:
+                batch = np.concatenate([batch, np.zeros((size - len(batch), *batch.shape[1:]), batch.dtype)])
             answers.append(function(batch, start, bar.update))
     return np.concatenate(answers)[: len(images)]
 
