@@ -284,6 +284,10 @@ def test_a_click_on_a_place_of_an_image(panel):
     cell = page.get_by_title("What answers at row 3, column 6 of 8").bounding_box()
     expected = {"x": box["x"] + 5 / 8 * box["width"], "y": box["y"] + 2 / 8 * box["height"]}
     assert all(abs(cell[name] - expected[name]) < 4 for name in expected)
+    listed = page.get_by_title(re.compile("^Show channel .* of block2_conv2")).last
+    channel = listed.inner_text()
+    listed.click()
+    page.locator(f"img[alt='What maximises block2_conv2, channel {channel}']").wait_for()
 
 
 def test_what_cannot_be_chosen_says_why_and_pictures_say_what_they_are(panel):

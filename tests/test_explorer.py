@@ -269,6 +269,24 @@ def test_a_click_on_a_place_lists_the_channels_that_answer_there(panel, net):
     assert [cell for cell in part.cells if cell.layout.border_top] == [part.cells[42]]
 
 
+def test_a_channel_that_is_listed_is_shown_on_a_click_whatever_layer_is_chosen_by_then(panel):
+    part = panel._channels
+    for row in (1, 5):
+        part.cells[8 * row].click()
+        panel.wait()
+        assert part.listed.value is None and "to come" in part.picture.value
+    (label, (layer, channel)) = part.listed.options[1]
+    assert re.findall(r"<td>(\d+)</td>", part.answers.value)[1] == label == str(channel)
+    panel.controls["layer"].value = "conv1"
+    part.listed.index = 1
+    panel.wait()
+    assert part.channel.value == channel and f"Strongest images of {layer}, channel {channel}" in part.strongest.value
+    assert layer == "conv2" and f"What maximises conv2, channel {channel}" in part.picture.value
+    part.cells[0].click()
+    panel.wait()
+    assert part.listed.value is None and part.listed.options[0][1][0] == "conv1"
+
+
 def test_collecting_can_be_stopped_and_goes_on_with_the_next_run(panel, monkeypatch):
     monkeypatch.setattr("vizlib.explorer.panel.REFRESH", 0)
     at(panel, "statistics", panel.stop, done=80)  # 32 of 40 images

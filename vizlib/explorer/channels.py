@@ -24,7 +24,7 @@ class Channels:
     start(work, parts): as of `Components`, with the names of the parts that take their time. `channel`, `image`: the
     controls. `cells`: a button for each place, row after row. What is shown: `strongest`, the images that the channel
     answers to most of all classes; `picture`, what maximises it, the panel "maximised"; `place`, the image under the
-    cells; `answers`, the channels at the place.
+    cells; `answers`, the channels at the place, which are shown on a click on `listed`.
     """
 
     def __init__(self, start: Callable) -> None:
@@ -38,6 +38,8 @@ class Channels:
         self.picture = widgets.HTML(empty("What maximises the channel: to come"))
         self.place = widgets.HTML(empty("An image to click on: to come", WIDTH), layout={"margin": "0"})
         self.answers = widgets.HTML()
+        self.listed = widgets.ToggleButtons(style={"button_width": "auto"}, layout={"display": "none"})
+        self.listed.observe(self._choose, "value")
         # Cells share a style and layouts: a page has to hear of each of these, and a notebook to keep it.
         self._plain, self._chosen = (
             widgets.Layout(width="auto", height="auto", margin="0", border=border) for border in (None, CHOSEN)
@@ -52,7 +54,7 @@ class Channels:
             widgets.HBox([
                 widgets.VBox([widgets.HTML("<b>Strongest real images</b>"), self.strongest]),
                 widgets.VBox([widgets.HTML("<b>Maximised (Olah et al. 2017)</b>"), self.picture]),
-                widgets.VBox([widgets.HTML("<b>Click on a place</b>"), self.place, self._grid, self.answers]),
+                widgets.VBox([widgets.HTML("<b>Click on a place</b>"), self.place, self._grid, self.listed, self.answers]),
             ], layout={"flex_flow": "row wrap"}),
         ])
 
@@ -73,8 +75,14 @@ class Channels:
         layout.display, layout.height, layout.margin = "grid", f"{tall}px", f"-{tall}px 0 0 0"  # over the image
         return image[0]
 
-    def _show(self, store, watch, settings):
-        net, layer, channel = store.network, settings["layer"], self.channel.value
+    def _choose(self, change):
+        if change.new:
+            layer, self.channel.value = change.new
+            self._start(partial(self._show, layer=layer), ("maximised",))
+
+    def _show(self, store, watch, settings, layer=None):
+        """The channel that is chosen, of this layer where it was listed for another than is chosen by now."""
+        net, layer, channel = store.network, layer or settings["layer"], self.channel.value
         found = strongest(store, layer, channel)
         self._look(store, settings["class_name"])
         told = zip(found.classes, found.values, strict=True)
@@ -95,6 +103,11 @@ class Channels:
             other.layout = self._chosen if other is cell else self._plain
         centre = (np.array(divmod(self.cells.index(cell), CELLS)) + 0.5) / CELLS
         row, column = (centre * image.shape[:2]).astype(int).tolist()
-        found = channels_at(store, image, settings["layer"], row, column)[:LISTED]
-        caption = f"{settings['layer']} at row {row}, column {column}; score: standard deviations above what is usual"
+        layer = settings["layer"]
+        found = channels_at(store, image, layer, row, column)[:LISTED]
+        caption = f"{layer} at row {row}, column {column}; score: standard deviations above what is usual"
         self.answers.value = table(found, caption)
+        self.listed.value = None  # or the first of the new options would be chosen
+        self.listed.options = [(str(channel), (layer, channel)) for channel in found.index.tolist()]
+        self.listed.tooltips = [f"Show channel {channel} of {layer}" for channel in found.index]
+        self.listed.layout.display = None
