@@ -75,6 +75,16 @@ def test_total_variation_is_a_share_of_the_usual():
     np.testing.assert_allclose(TotalVariation(usual=0.05)({"image": image}), [expected / 0.05], rtol=1e-5)
 
 
+def test_total_variation_of_hues_counts_more():
+    """The step is one of 0.1 in grey, 3 * 0.01 squared, and of (0.2, -0.1, -0.1) in hue, four times as much."""
+    image = np.zeros((1, 4, 4, 3), "float32")
+    image[:, :, 2:, 0] = 0.3
+    expected = (3 * np.sqrt(0.03 + 16 * 0.06 + 1e-4) + 6 * 0.01) / 9
+    np.testing.assert_allclose(TotalVariation(0.05, hues=4)({"image": image}), [expected / 0.05], rtol=1e-5)
+    grey = np.repeat(image[..., :1], 3, axis=-1)
+    np.testing.assert_allclose(*(TotalVariation(0.05, hues=k)({"image": grey}) for k in (1, 4)), rtol=1e-5)
+
+
 def test_priors_are_those_of_the_class():
     images = np.random.default_rng(0).random((30, 8, 8, 3), "float32")
     statistics = ImageStatistics().fit(images)

@@ -23,6 +23,9 @@ QUANTILE = 0.99  # of the distances of held-out patches, beyond which a patch is
 RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
 SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
 FINER = 0.5  # weight of the marginals of a layer finer than the targets
+# Where marginals say how rough an image is: the share of that weight that is left, and how much hues count. Between one
+# pixel and the next the hues of a photograph change a quarter as much as its brightness would have it, JPEG keeps few.
+ROUGH, HUES = 0.55, 4
 SCORE, PUSH, SMOOTH = 0.002, 6.0, 0.2  # weights of the score, of the outliers and of the total variation
 BANK_BYTES = 2**28  # of the activations of a layer that patches are taken from, at most
 
@@ -90,8 +93,10 @@ def reconstruct(
     terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
         undecided = n * prod(net.image_shape) / sizes.sum()
-        smoothness = min(SMOOTHNESS * undecided**2, MOST)
-        terms += [prior_weight * term for term in priors(statistics, smoothness)]
+        smoothness, hues = min(SMOOTHNESS * undecided**2, MOST), 1
+        if marginals:
+            smoothness, hues = ROUGH * smoothness, HUES
+        terms += [prior_weight * term for term in priors(statistics, smoothness, hues)]
     view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
     rule = adam(RATE / np.sqrt(net.side))
     result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)

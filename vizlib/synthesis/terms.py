@@ -157,19 +157,25 @@ class TotalVariation(Term):
     """The mean gradient magnitude of the image, as a share of what is usual for the class (Rudin et al. 1992).
 
     Of all images with the activations asked for it prefers the smoothest, and smooth between edges rather than blurred.
-    usual: the mean gradient magnitude of real images of the class.
+    usual: the mean gradient magnitude of real images of the class. hues: by how much the gradients of what a colour
+    differs by from grey are taken for larger than they are, a whole number, which is compiled in.
     """
 
     usual: float
+    hues: int = 1
     name = "total variation"
 
     @classmethod
-    def of(cls, statistics: ImageStatistics, weight: float = 1.0) -> Self:
+    def of(cls, statistics: ImageStatistics, weight: float = 1.0, hues: int = 1) -> Self:
         """That of the images that `ImageStatistics` were fitted on."""
-        return cls(float(np.exp(statistics.mean_[total_variation.__name__][0])), weight=weight)
+        return cls(float(np.exp(statistics.mean_[total_variation.__name__][0])), hues, weight=weight)
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
-        return ops.exp(total_variation(activations["image"])[:, 0]) / self.usual
+        images = activations["image"]
+        if self.hues != 1:
+            grey = ops.mean(images, axis=-1, keepdims=True)
+            images = grey + self.hues * (images - grey)
+        return ops.exp(total_variation(images)[:, 0]) / self.usual
 
 
 @dataclass(frozen=True)
@@ -295,7 +301,7 @@ def _excess(z, usual):
 
 
 def priors(
-    statistics: ImageStatistics | dict[str, ImageStatistics | Moments], smoothness: float = 0.07
+    statistics: ImageStatistics | dict[str, ImageStatistics | Moments], smoothness: float = 0.07, hues: int = 1
 ) -> list[Term]:
     """The priors that a class sets: of its images total variation, colours and edges; of layers their channels.
 
@@ -303,7 +309,7 @@ def priors(
 
     statistics: the fitted `ImageStatistics`, or {"image": those, layer: fitted `Moments`}. smoothness: the weight of
     the total variation, which always pulls; all others cost nothing within the usual range. Where it is low, so is
-    theirs: edges beside activations that say more of them are met by single bright pixels.
+    theirs: edges beside activations that say more of them are met by single bright pixels. hues: see `TotalVariation`.
     """
     of_layers: dict[str, Any] = dict(statistics) if isinstance(statistics, dict) else {"image": statistics}
     image, weight = of_layers.pop("image", None), min(0.02, 0.8 * smoothness)
@@ -314,4 +320,4 @@ def priors(
         Typical(function, image.mean_[function.__name__], image.std_[function.__name__], weight=weight)
         for function in (colour_composition, edge_sharpness)
     )
-    return [TotalVariation.of(image, smoothness), *typical, *terms]
+    return [TotalVariation.of(image, smoothness, hues), *typical, *terms]
