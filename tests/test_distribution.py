@@ -50,7 +50,11 @@ def environment(distributions, tmp_path_factory):
     (wheel,) = distributions.glob("*.whl")
     run("-m", "pip", "--python", folder / "bin/python", "install", "--no-deps", "--no-index", wheel)
     (site,) = folder.glob("lib/python*/site-packages")
-    (site / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    borrowed = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "borrowed.pth").write_text("\n".join(borrowed))
+    for path in borrowed:  # where Python has no distutils, TensorFlow 2.18 asks setuptools for it
+        for shim in Path(path).glob("distutils-precedence.pth"):
+            shutil.copy(shim, site)
     return folder
 
 
