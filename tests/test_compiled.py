@@ -51,6 +51,20 @@ def test_a_compiled_function_within_another():
     np.testing.assert_array_equal(compiled(lambda x: double(x) + double(x))(ones(2)), [4, 4])
 
 
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="it is TensorFlow's setting")
+def test_nothing_is_compiled_where_functions_are_to_run_eagerly():
+    import tensorflow as tf
+
+    seen, double = [], compiled(lambda x: seen.append(x) or {"twice": 2 * x["x"]})
+    tf.config.run_functions_eagerly(True)
+    try:
+        for value in (1.0, 3.0):
+            np.testing.assert_array_equal(double({"x": np.full(2, value, "float32")})["twice"], [2 * value] * 2)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert [entry["x"].numpy().tolist() for entry in seen] == [[1, 1], [3, 3]]
+
+
 @pytest.fixture
 def said():
     """What TensorFlow logs."""

@@ -43,6 +43,8 @@ def compiled(function: Callable) -> Callable:
     traceable, traced = tf.function(function, autograph=False), {}
 
     def run(*args):
+        if tf.config.functions_run_eagerly():  # as whoever looks for a fault asks for
+            return function(*tree.map_structure(tf.convert_to_tensor, args))
         # Each is traced here and called directly: a tf.function counts how often functions written in the same place
         # are traced, and takes those of several layers for one that is traced over and over, which it warns of.
         if (form := _form(args)) not in traced:
