@@ -1,5 +1,7 @@
 """Published weights, written here as Caffe and Theano wrote them, against a forward pass in numpy and scipy."""
 
+import sys
+
 import h5py
 import keras
 import numpy as np
@@ -193,6 +195,7 @@ def test_blobs_that_are_not_what_they_declare(written, change, message_):
         ("num_output: 4 ", "num_output: -4 ", "expected -108 numbers"),
         ("pad: 1 ", "pad: 2 ", "padded by half its kernel"),
         ("pad: 1 ", "pad: 1 group: 2 ", "padded by half its kernel"),
+        ("pad: 1 ", "pad: 1 bias_term: false ", "expected a bias, and a kernel that is not transposed; received conv1_1"),
         ("pad: 1 ", "pad: 1 stride_h: 2 stride_w: 1 ", "square window"),
         ("stride: 2", "stride: 3 ", "received pool1|'fc6'|takes 8 pixels"),
         ("stride: 2", "stride: -1", "square window"),
@@ -212,12 +215,29 @@ def test_networks_that_are_no_vgg16(written, old, new, message_):
     assert not paths[1].exists()
 
 
+def test_a_layer_that_vgg16_does_not_have(written):
+    paths = written(caffemodel("new"), prototxt("new").replace('"Dropout"', '"LRN"', 1))
+    with pytest.raises(ValueError, match="a layer as VGG16 has them; received 'drop6' of type LRN"):
+        viz.convert_vgg16(*paths)
+    assert not paths[1].exists()
+
+
+def test_without_protobuf_it_says_what_to_install(written, monkeypatch):
+    paths = written(caffemodel("old"), prototxt("old"))
+    monkeypatch.setitem(sys.modules, "google.protobuf", None)
+    with pytest.raises(ImportError, match=r"to read files of Caffe: pip install 'vizlib\[caffe\]'"):
+        viz.convert_vgg16(*paths)
+
+
 def test_files_that_are_none(written, tmp_path):
     weights, path, text = written(caffemodel("old").SerializeToString()[:-7], prototxt("old"))
     with pytest.raises(ValueError, match="weights of Caffe"):
         viz.convert_vgg16(weights, path, text)
     with pytest.raises(ValueError, match="the prototxt that goes with net.caffemodel"):
         viz.convert_vgg16(weights, path)
+    with pytest.raises(ValueError, match=r"ends in \.prototxt; received net\.txt"):
+        viz.convert_vgg16(weights, path, text.rename(tmp_path / "net.txt"))
+    (tmp_path / "net.txt").rename(text)
     with pytest.raises(ValueError, match=r"ends in \.keras"):
         viz.convert_vgg16(weights, tmp_path / "net.h5", text)
     text.write_bytes(b"#" * 2**21)

@@ -167,6 +167,17 @@ def test_what_a_model_needs_not_is_not_unpacked(tiny_cnn, tmp_path):
         viz.load_network(tmp_path / "a.keras")
 
 
+@pytest.mark.parametrize("names", [[], ["config.json", "config.json"]])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_without_its_config_or_with_two(tiny_cnn, tmp_path, names):
+    tiny_cnn.save(tmp_path / "whole.keras")
+    with zipfile.ZipFile(tmp_path / "whole.keras") as whole, zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        for name in [*names, "metadata.json", "model.weights.h5"]:
+            archive.writestr(name, whole.read(name))
+    with pytest.raises(ValueError, match=r"expected one file config\.json in the archive; received \["):
+        viz.load_network(tmp_path / "a.keras")
+
+
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.999])
 def test_a_truncated_file(tiny_cnn, tmp_path, part):
     tiny_cnn.save(tmp_path / "a.keras")

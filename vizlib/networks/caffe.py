@@ -66,9 +66,11 @@ def read_caffe(weights: str | os.PathLike, prototxt: str | os.PathLike) -> tuple
     (pixels). Raises ValueError for files that are damaged or hold anything else than a chain of these layers, with
     blobs of other shapes than their data; ImportError without protobuf.
     """
-    from google.protobuf import text_format
-    from google.protobuf.message import DecodeError
-
+    try:
+        from google.protobuf import text_format
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise ImportError("expected protobuf, to read files of Caffe: pip install 'vizlib[caffe]'") from error
     text = _bytes(Path(prototxt), ".prototxt")
     try:
         net = text_format.Parse(text, message("Net")(), allow_unknown_field=True)
@@ -95,10 +97,8 @@ def read_caffe(weights: str | os.PathLike, prototxt: str | os.PathLike) -> tuple
 
 def message(name: str) -> "type[Message]":
     """The class of a message of the schema."""
-    try:
-        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-    except ImportError as error:
-        raise ImportError("expected protobuf, to read files of Caffe: pip install 'vizlib[caffe]'") from error
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="vizlib/caffe.proto", package="vizlib.caffe")
     for enum, values in ENUMS.items():
