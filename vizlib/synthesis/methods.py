@@ -23,8 +23,8 @@ QUANTILE = 0.99  # of the distances of held-out patches, beyond which a patch is
 RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
 SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
 FINER = 0.5  # weight of the marginals of a layer finer than the targets
-# Where marginals say how rough an image is: the share of that weight that is left, and how much hues count. Between one
-# pixel and the next the hues of a photograph change a quarter as much as its brightness would have it, JPEG keeps few.
+# Where marginals say how rough an image is: the share of that weight that is left, and how much hues count. The finest
+# structure of photographs is nearly grey: JPEG keeps hues at half the size.
 ROUGH, HUES = 0.55, 4
 SCORE, PUSH, SMOOTH = 0.002, 6.0, 0.2  # weights of the score, of the outliers and of the total variation
 BANK_BYTES = 2**28  # of the activations of a layer that patches are taken from, at most
