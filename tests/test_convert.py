@@ -195,7 +195,7 @@ def test_blobs_that_are_not_what_they_declare(written, change, message_):
         ("num_output: 4 ", "num_output: -4 ", "expected -108 numbers"),
         ("pad: 1 ", "pad: 2 ", "padded by half its kernel"),
         ("pad: 1 ", "pad: 1 group: 2 ", "padded by half its kernel"),
-        ("pad: 1 ", "pad: 1 bias_term: false ", "expected a bias, and a kernel that is not transposed; received conv1_1"),
+        ("pad: 1 ", "pad: 1 bias_term: false ", "a bias, and a kernel that is not transposed; received conv1_1"),
         ("pad: 1 ", "pad: 1 stride_h: 2 stride_w: 1 ", "square window"),
         ("stride: 2", "stride: 3 ", "received pool1|'fc6'|takes 8 pixels"),
         ("stride: 2", "stride: -1", "square window"),

@@ -49,12 +49,13 @@ class Channels:
         equal = f"repeat({CELLS}, 1fr)"
         sides = {"grid_template_rows": equal, "grid_template_columns": equal, "width": f"{WIDTH}px"}
         self._grid = widgets.GridBox(self.cells, layout=sides | {"display": "none"})
+        places = [self.place, self._grid, self.listed, self.answers]
         self.widget = widgets.VBox([
             widgets.HBox([self.channel, self.image, self.button], layout={"flex_flow": "row wrap"}),
             widgets.HBox([
                 widgets.VBox([widgets.HTML("<b>Strongest real images</b>"), self.strongest]),
                 widgets.VBox([widgets.HTML("<b>Maximised (Olah et al. 2017)</b>"), self.picture]),
-                widgets.VBox([widgets.HTML("<b>Click on a place</b>"), self.place, self._grid, self.listed, self.answers]),
+                widgets.VBox([widgets.HTML("<b>Click on a place</b>"), *places]),
             ], layout={"flex_flow": "row wrap"}),
         ])
 
