@@ -38,7 +38,8 @@ class Channels:
         self.picture = widgets.HTML(empty("What maximises the channel: to come"))
         self.place = widgets.HTML(empty("An image to click on: to come", WIDTH), layout={"margin": "0"})
         self.answers = widgets.HTML()
-        self.listed = widgets.ToggleButtons(style={"button_width": "auto"}, layout={"display": "none"})
+        narrow = {"button_width": "auto", "description_width": "auto"}
+        self.listed = widgets.ToggleButtons(description="Show channel", style=narrow, layout={"display": "none"})
         self.listed.observe(self._choose, "value")
         # Cells share a style and layouts: a page has to hear of each of these, and a notebook to keep it.
         self._plain, self._chosen = (
