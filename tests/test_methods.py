@@ -142,6 +142,17 @@ def test_images_with_little_in_common_are_put_together_and_their_finer_layers_ha
     again = viz.rerun(result.provenance, mini, store, progress=False)
     np.testing.assert_array_equal(again.images, result.images)
 
+    def made(targets):
+        result = viz.reconstruct(mini, targets, None, store.model("cat", "image"), steps=40, progress=False)
+        hues = result.images - result.images.mean(-1, keepdims=True)
+        return result.provenance["terms"]["total variation"], np.abs(np.diff(hues, axis=1)).mean()
+
+    alone, _ = made(dict(drawn))
+    weight, hues = made(drawn)
+    assert weight == pytest.approx(0.55 * alone)
+    monkeypatch.setattr("vizlib.synthesis.methods.HUES", 1)
+    assert made(drawn)[0] == weight and hues < 0.8 * made(drawn)[1]
+
 
 def test_a_chain_shows_each_layer_inverted(mini, store):
     runs = [
