@@ -174,7 +174,7 @@ class TotalVariation(Term):
         images = activations["image"]
         if self.hues != 1:
             grey = ops.mean(images, axis=-1, keepdims=True)
-            images = grey + self.hues * (images - grey)
+            images = grey + self.hues * ops.subtract(images, grey)
         return ops.exp(total_variation(images)[:, 0]) / self.usual
 
 
