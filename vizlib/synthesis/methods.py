@@ -93,9 +93,8 @@ def reconstruct(
     terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
         undecided = n * prod(net.image_shape) / sizes.sum()
-        smoothness, hues = min(SMOOTHNESS * undecided**2, MOST), 1
-        if marginals:
-            smoothness, hues = ROUGH * smoothness, HUES
+        share, hues = (ROUGH, HUES) if marginals else (1, 1)
+        smoothness = share * min(SMOOTHNESS * undecided**2, MOST)
         terms += [prior_weight * term for term in priors(statistics, smoothness, hues)]
     view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
     rule = adam(RATE / np.sqrt(net.side))
