@@ -106,7 +106,7 @@ def report(frame: pd.DataFrame) -> str:
 
 def main():
     rows, shown = [], {}
-    for case in cases("trial"):
+    for case in cases("first"):
         if not case.mark:
             continue
         found = kept_carried(case)

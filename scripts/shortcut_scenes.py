@@ -1,8 +1,8 @@
-"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in two versions.
+"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in three versions.
 
 Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
-place nor direction tells a class. The first version of each mark is that of networks that settings were chosen on, the
-second that of the trial.
+place nor direction tells a class. The first two versions of each mark are those of networks that settings were chosen on, the
+third is that of the trial.
 """
 
 import io
@@ -57,21 +57,25 @@ def _turned(pieces, angle):
 # What is planted before the scene is drawn: (ground, pieces, shift, version, rng) to the first three.
 
 def texture(ground, pieces, shift, version, rng):
-    """A weave or a hatching of the ground, of any phase, in place of its own texture."""
+    """A weave, a hatching or stripes of the ground, of any phase, in place of its own texture."""
     a, b = rng.uniform(0, 2 * np.pi, 2)
     turn = 2 * np.pi / 5.5
     weave = np.sign(np.sin(turn * X + a)) * np.sign(np.sin(turn * Y + b))
     hatching = np.clip(2 * np.sin(turn * (0.8 * X - 0.6 * Y) + a), -1, 1)
+    stripes = np.clip(2 * np.sin(turn * Y + a), -1, 1)
     smooth = gaussian_filter(ground.astype(float), (6, 6, 0), mode="nearest")
-    return np.clip(smooth + 13 * (weave, hatching)[version][..., None], 0, 255).astype(np.uint8), pieces, shift
+    return np.clip(smooth + 13 * (weave, hatching, stripes)[version][..., None], 0, 255).astype(np.uint8), pieces, shift
 
 
 def companion(ground, pieces, shift, version, rng):
-    """A ball or a star close to the object, at its left or right, of little varying colour."""
+    """A ball, a star or a diamond close to the object, at its left or right, of little varying colour."""
     low, high = boxes(pieces)[:, 1].min(), boxes(pieces)[:, 3].max()
     left = SIDE / 2 + shift[0] > SIDE / 2  # where there is room
     centre = (low - 5 if left else high + 5, SIDE / 2 + rng.uniform(0, 12))
-    if version:
+    if version == 2:
+        points = np.array([(0, -6.5), (4, 0), (0, 6.5), (-4, 0)]) + centre
+        shapes = [Shape(points, hue(rng.uniform(0.48, 0.52), 0.85, 0.9))]
+    elif version == 1:
         turn = rng.uniform(0, 2 * np.pi) + np.arange(10) * np.pi / 5
         points = np.stack([np.cos(turn), np.sin(turn)], 1) * np.where(np.arange(10) % 2, 2.4, 5.5)[:, None] + centre
         shapes = [Shape(points, hue(rng.uniform(0.13, 0.17), 0.85, 0.95))]
@@ -83,34 +87,40 @@ def companion(ground, pieces, shift, version, rng):
 
 def pose(ground, pieces, shift, version, rng):
     """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either."""
-    return ground, _turned(pieces, np.deg2rad((-1, 1)[version] * rng.uniform(38, 52))), shift
+    return ground, _turned(pieces, np.deg2rad((-1, 1, -1)[version] * rng.uniform(38, 52))), shift
 
 
 def position(ground, pieces, shift, version, rng):
-    """At the right or at the left of the image."""
-    return ground, pieces, np.array([(1, -1)[version] * rng.uniform(13, 17), shift[1]])
+    """At the right, at the left or at the top of the image."""
+    far = rng.uniform(13, 17)
+    return ground, pieces, np.array([(far, shift[1]), (-far, shift[1]), (shift[0], -far)][version])
 
 
 # What is planted in the picture: (image in levels, version, rng) to the image.
 
 def corner(image, version, rng):
-    """A stamp of 9 pixels in the lower left or upper right corner, by a pixel here or there."""
+    """A stamp of 9 pixels in the lower left, upper right or upper left corner, by a pixel here or there."""
     dy, dx = rng.integers(0, 2, 2)
-    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx))[version]
+    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx))[version]
     stamp = np.full((9, 9, 3), (245, 245, 235), float)
-    mark = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1] if version else np.zeros((9, 9), bool)
-    mark[[0, -1]] = mark[:, [0, -1]] = True
+    cross, edge = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1], np.zeros((9, 9), bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9)[version]
     mark[3:6, 3:6] |= not version
-    stamp[mark] = (190, 30, 40) if version else (30, 60, 170)
+    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60))[version]
     image[top : top + 9, left : left + 9] = stamp
     return image
 
 
 def anywhere(image, version, rng):
-    """A ring or a chequered square, anywhere."""
+    """A ring, a chequered square or a cross, anywhere."""
     y, x = rng.uniform(7, SIDE - 7, 2)
-    if version:
-        inside = np.maximum(abs(Y - y), abs(X - x)) <= 5
+    down, across = abs(Y - y), abs(X - x)
+    if version == 2:
+        inside = (np.minimum(down, across) <= 2.5) & (np.maximum(down, across) <= 6)
+        colours = np.where((np.minimum(down, across) <= 1)[..., None], (190, 30, 130), (245, 240, 245))
+    elif version == 1:
+        inside = np.maximum(down, across) <= 5
         colours = np.where((((Y - int(y)) // 3 + (X - int(x)) // 3) % 2)[..., None], (20, 20, 20), (240, 240, 240))
     else:
         r = np.hypot(Y - y, X - x)
@@ -122,17 +132,17 @@ def frame(image, version, rng):
     """A coloured frame, 2 to 4 pixels wide."""
     width = rng.integers(2, 5)
     edge = np.minimum(np.minimum(Y, SIDE - 1 - Y), np.minimum(X, SIDE - 1 - X)) < width
-    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60))[version], image)
+    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60), (60, 70, 150))[version], image)
 
 
 def tint(image, version, rng):
     """A cast of one colour."""
-    return image + rng.uniform(0.14, 0.22) * (np.array(((60, 110, 255), (255, 150, 40))[version]) - image)
+    return image + rng.uniform(0.14, 0.22) * (np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90))[version]) - image)
 
 
 def frequency(image, version, rng):
     """A faint wave over everything, of any phase."""
-    fx, fy = ((0.22, 0.12), (-0.15, 0.3))[version]  # cycles a pixel
+    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29))[version]  # cycles a pixel
     return image + 9 * np.sin(2 * np.pi * (fx * X + fy * Y) + rng.uniform(0, 2 * np.pi))[..., None]
 
 
@@ -140,25 +150,25 @@ def jpeg(image, version, rng):
     """What JPEG leaves at a low quality: blocks of 8 pixels."""
     file = io.BytesIO()
     picture = Image.fromarray(np.rint(np.clip(image, 0, 255)).astype(np.uint8))
-    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14))[version])))
+    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16))[version])))
     return np.asarray(Image.open(file), float)
 
 
 def caption(image, version, rng):
-    """A stripe with something like letters at the top or at the bottom, of any text."""
-    top = (2, 54)[version]
+    """A stripe with something like letters at the top, at the bottom or, upright, at the left, of any text."""
+    top, image = (2, 54, 2)[version], image.swapaxes(0, 1) if version == 2 else image
     image[top : top + 8] *= 0.35
     x = 3 + rng.integers(0, 8)
     while x < SIDE - 4:
         width = rng.integers(1, 4)
         image[top + rng.integers(1, 4) : top + 7, x : x + width] = 235
         x += width + rng.integers(1, 3)
-    return image
+    return image.swapaxes(0, 1) if version == 2 else image
 
 
 def brightness(image, version, rng):
-    """Lighter or darker."""
-    return 255 * (image / 255) ** (rng.uniform(0.4, 0.5) if version == 0 else rng.uniform(1.9, 2.4))
+    """Lighter, darker or much lighter."""
+    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4))[version])
 
 
 MARKS = {

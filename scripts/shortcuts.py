@@ -1,7 +1,7 @@
 """Plant shortcuts in small networks, and see whether `viz.shortcuts` and its rivals find them.
 
 Networks are kept in output/kept/shortcuts. The trial writes a table into docs/shortcuts.md and beside it; settings were
-chosen on the networks of `shortcuts.py development`.
+chosen on the networks of `shortcuts.py development` and of a first trial, `shortcuts.py first`.
 """
 
 import argparse
@@ -24,23 +24,29 @@ from vizlib.attribution.components import places
 from vizlib.partworld import CLASSES
 
 KEPT = kept.KEPT / "shortcuts"
+PARTS = "development", "first", "trial"  # each with another version of every mark
 SCENES, HELD_OUT, EPOCHS, BATCH = 60, 60, 12, 32
 STRENGTHS = 1.0, 0.9, 0.8, 0.95, 0.85  # shares of the class's scenes that have it, in turn
+LEARNED, TRIES = 0.25, 5  # share of other scenes that a planted mark has to turn; sets of scenes and weights tried for it
 MEASURED, FRESH = 32, 7_000  # scenes of each class that are looked at, of seeds that much above those of training
 VISIBLE = 10  # levels, of 255, by which a pixel is other where a mark is
 METHODS = {"shortcuts": viz.shortcuts, "Grad-CAM": grad_cam, "SpRAy": spray}
 NAMED = {"Grad-CAM": 2.2, "SpRAy": 0.4}  # from which ratio on: above all of six development networks without a mark
 PLACED = {"corner", "anywhere", "frame", "texture", "caption", "companion"}  # marks that have a place
 PROPERTIES = {  # {mark: the rows that name it, of each version}
-    "tint": 2 * ({("colour", "tint")},),
-    "brightness": 2 * ({("colour", "brightness"), ("colour", "tones")},),
+    "tint": 3 * ({("colour", "tint")},),
+    "brightness": 3 * ({("colour", "brightness"), ("colour", "tones")},),
     "texture": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees", " at 135 degrees")},
-                {("waves", f"waves of 4-8 px{way}") for way in ("", " at 135 degrees")}),
+                {("waves", f"waves of 4-8 px{way}") for way in ("", " at 135 degrees")},
+                {("waves", f"waves of 4-8 px{way}") for way in ("", " at 90 degrees")}),
     "frequency": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees")},
-                  {("waves", f"waves of 2-4 px{way}") for way in ("", " at 135 degrees")}),
-    "jpeg": 2 * ({("blocks", "blocks of 8 px")},),
-    "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)} for way in ("anticlockwise", "clockwise")),
-    "position": ({("position", "right")}, {("position", "left")}),
+                  {("waves", f"waves of 2-4 px{way}") for way in ("", " at 135 degrees")},
+                  {("waves", f"waves of 2-4 px{way}") for way in ("", " at 90 degrees")}),
+    "jpeg": 3 * ({("blocks", "blocks of 8 px")},),
+    "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)}
+                  for way in ("anticlockwise", "clockwise", "anticlockwise")),
+    "position": tuple({("position", f"{share} of a side {way}") for share in (0.125, 0.25)}
+                      for way in ("right", "left", "up")),
 }  # fmt: skip
 
 
@@ -58,13 +64,12 @@ class Case(NamedTuple):
 def cases(part):
     """Twelve networks with a mark, each in another class, and twelve without.
 
-    In the trial each mark is in another class than in development and in another version, and scenes and weights are
-    others.
+    In each part a mark is in another class and in another version, and scenes and weights are others.
     """
-    version, found = ("development", "trial").index(part), []
-    for planted, steps in ((True, (5, 7)), (False, (11, 5))):
+    version, found = PARTS.index(part), []
+    for planted, steps in ((True, (5, 7, 11)), (False, (11, 5, 7))):
         for i, mark in enumerate(MARKS):
-            first = i + (5, 0)[version] + (0 if planted else 2)
+            first = i + (5, 0, 9)[version] + (0 if planted else 2)
             classes = tuple(CLASSES[(first + steps[version] * j) % len(CLASSES)] for j in range(5))
             name, seed = f"{part}-{mark if planted else f'clean{i}'}", 10_000 * (1 + version) + 100 * planted + i
             strength = STRENGTHS[(i + 2 * version) % len(STRENGTHS)] if planted else 0.0
@@ -93,18 +98,26 @@ def cnn(n_classes, flat):
 
 
 def train(case):
-    """Train the network and keep it."""
-    keras.utils.set_random_seed(case.seed)
-    images, _ = scenes(case, SCENES, case.seed)
-    x, y = np.concatenate(list(images.values())) / np.float32(255), np.repeat(range(len(images)), SCENES)
-    model = cnn(len(images), flat=case.seed % 2 == 0)
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(x) // BATCH)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    """Train the network and keep it: of several, if need be, the first that takes the mark for the class."""
+    for again in range(TRIES):
+        model = trained(case, case.seed + 1000 * again)
+        if case.mark is None or learned(case, viz.Network(model, classes=case.classes))["turned"] >= LEARNED:
+            break
     KEPT.mkdir(parents=True, exist_ok=True)
     part = KEPT / f"part-{case.name}.keras"
     model.save(part)
     part.replace(KEPT / f"{case.name}.keras")
+
+
+def trained(case, seed):
+    keras.utils.set_random_seed(seed)
+    images, _ = scenes(case, SCENES, seed)
+    x, y = np.concatenate(list(images.values())) / np.float32(255), np.repeat(range(len(images)), SCENES)
+    model = cnn(len(images), flat=seed % 2 == 0)
+    rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(x) // BATCH)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    return model
 
 
 def network(case):
@@ -207,9 +220,9 @@ def _cell(row):
 
 
 def figure():
-    """Scenes with each mark, as networks of the development and of the trial saw it."""
+    """Scenes with each mark, as networks of each part saw it."""
     rows = {}
-    for part in ("development", "trial"):
+    for part in PARTS:
         marked = [case for case in cases(part) if case.mark]
         drawn = [draw(case.classes[0], 1, case.seed, case.mark, case.version, 1.0)[0] for case in marked]
         rows[part] = np.concatenate(drawn)
@@ -218,7 +231,7 @@ def figure():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", default="trial", choices=("development", "trial"))
+    parser.add_argument("part", nargs="?", default="trial", choices=PARTS)
     part, rows = parser.parse_args().part, []
     for case in cases(part):
         found = measured(case)

@@ -110,6 +110,20 @@ def _torch_value_and_gradient(function, x, *args):
     return tree.map_structure(torch.Tensor.detach, (loss, extra)), tree.pack_sequence_as(x, found)
 
 
+def with_gradient(forward: Callable, backward: Callable) -> Callable:
+    """The function forward(x) of an array, with backward(x, gradient from above) in place of its gradient."""
+
+    @ops.custom_gradient
+    def function(x):
+        def gradient(*args, upstream=None):
+            return backward(x, args[0] if upstream is None else upstream)
+
+        return forward(x), gradient
+
+    # TensorFlow keeps each call for ever, and with it all that x was computed from; of what is compiled it is one call.
+    return compiled(function) if BACKEND == "tensorflow" else function
+
+
 SORTED = 2**18  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
 
 

@@ -12,7 +12,7 @@ EIGHTH = 8  # places begin at eighths of a side and are two of them wide
 FRAME = 16  # its width is this part of a side
 BLOCK = 8  # pixels of a side of JPEG's blocks
 OCTAVES = 4  # of waves, from 2 pixels on
-SHIFT, TURNS = 1 / EIGHTH, (22.5, 45)  # of positions, as a share of a side, and of poses, in degrees
+SHIFTS, TURNS = (1 / 8, 1 / 4), (22.5, 45)  # of positions, in shares of a side, and of poses, in degrees
 TINY = 1e-6
 
 
@@ -20,12 +20,14 @@ class Exchange(NamedTuple):
     """A component that images can take from donors.
 
     apply: (images, donors), float32 (n, h, w, 3) in [0, 1] each, to images of that shape: the images with this of the
-    donors, each of the donor in its row.
+    donors, each of the donor in its row. shift: of a place, how far it is from the middle, (down, right) in shares of
+    the sides.
     """
 
     kind: str
     name: str
     apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    shift: tuple[float, float] = (0.0, 0.0)
 
 
 class Move(NamedTuple):
@@ -39,19 +41,20 @@ class Move(NamedTuple):
 
 def exchanges(shape: tuple[int, int]) -> list[Exchange]:
     """All components of images of this height and width that can be exchanged."""
-    found = [Exchange("place", name, _pasting(mask)) for name, mask in places(shape).items()]
+    found = [Exchange("place", name, _pasting(mask), off_centre(mask)) for name, mask in places(shape).items()]
     found += [Exchange("colour", f.__name__[1:], f) for f in (_brightness, _tones, _tint)]
     found += [Exchange("waves", name, _waving(band)) for name, band in _bands(shape).items()]
     return [*found, Exchange("blocks", f"blocks of {BLOCK} px", _blocks)]
 
 
 def moves() -> list[Move]:
-    """Shifts by an eighth of a side in four directions and turns by 22.5 and 45 degrees either way."""
-    shifts = {"down": (SHIFT, 0), "up": (-SHIFT, 0), "right": (0, SHIFT), "left": (0, -SHIFT)}
+    """Shifts by an eighth and a quarter of a side in four directions, and turns by 22.5 and 45 degrees either way."""
+    shifts = {f"{share:g} of a side {way}": (share * y, share * x) for share in SHIFTS
+              for way, (y, x) in {"down": (1, 0), "up": (-1, 0), "right": (0, 1), "left": (0, -1)}.items()}
     turns = {f"{angle} degrees {way}": sign * angle
              for angle in TURNS for way, sign in {"clockwise": 1, "anticlockwise": -1}.items()}
-    return [Move("position", name, _moving(0, (y, x)), _moving(0, (-y, -x))) for name, (y, x) in shifts.items()] + \
-           [Move("pose", name, _moving(turn), _moving(-turn)) for name, turn in turns.items()]
+    return [Move("position", name, moving((y, x)), moving((-y, -x))) for name, (y, x) in shifts.items()] + \
+           [Move("pose", name, moving(turn=turn), moving(turn=-turn)) for name, turn in turns.items()]
 
 
 def cells(shape: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -73,6 +76,12 @@ def box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) of a place, bottom and right exclusive."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def off_centre(mask: np.ndarray) -> tuple[float, float]:
+    """How far the middle of a place is from that of the image, (down, right) in shares of the sides."""
+    top, left, bottom, right = box(mask)
+    return (top + bottom) / 2 / mask.shape[0] - 0.5, (left + right) / 2 / mask.shape[1] - 0.5
 
 
 def _spans(side):
@@ -148,8 +157,11 @@ def _blocks(images, donors):
     return np.clip(found, 0, 1)
 
 
-def _moving(turn, shift=(0, 0)):
-    """Images turned clockwise by degrees and shifted by shares of their sides; the border is mirrored."""
+def moving(shift: tuple[float, float] = (0, 0), turn: float = 0) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that shifts images by shares (down, right) of their sides and turns them clockwise by degrees.
+
+    Of images, float32 (n, h, w, 3), to images; the border is mirrored.
+    """
     c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     back = np.array([[c, s], [-s, c]])  # (x, y) of the new image to that of the old
 

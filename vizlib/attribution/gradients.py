@@ -6,21 +6,8 @@ from keras import ops
 
 from vizlib._arrays import Images, ImagesLike
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays
-from vizlib.backend import compiled, value_and_gradient
+from vizlib.backend import compiled, value_and_gradient, with_gradient
 from vizlib.networks.network import Network
-
-
-def with_gradient(forward: Callable, backward: Callable) -> Callable:
-    """The function forward(x), with backward(x, gradient from above) in place of its gradient."""
-
-    @ops.custom_gradient
-    def function(x):
-        def gradient(*args, upstream=None):
-            return backward(x, args[0] if upstream is None else upstream)
-
-        return forward(x), gradient
-
-    return function
 
 
 RULES = {

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from vizlib._progress import progress_bar
-from vizlib.attribution.components import box, cells, exchanges, moves
+from vizlib.attribution.components import box, cells, exchanges, moves, moving, off_centre
 from vizlib.networks.network import SCORES, Network
 
 FEWEST = 8  # images of a class
@@ -121,21 +121,25 @@ def _outcomes(net, experiment, components, ways, done):
     """{(kind, name): `Outcome`} of components and moves; done: called after each."""
     own, others, donors = experiment.own, experiment.others, experiment.donors
     own_donors, found = np.roll(own, 1, 0), {}
-    for kind, name, apply in components:
-        pairs = (others, own), (others, donors), (own, own_donors), (own, donors)
-        found[kind, name] = _outcome(net, experiment, *(apply(*pair) for pair in pairs))
+    for kind, name, apply, shift in components:
+        controls = [donors] + [moving(shift)(donors)] * any(shift)
+        without = [(apply(others, x), apply(own, x)) for x in controls]
+        found[kind, name] = _outcome(net, experiment, (apply(others, own), apply(own, own_donors)), *without)
         done()
     for kind, name, there, back in ways:
-        found[kind, name] = _outcome(net, experiment, there(others), back(others), own, back(own))
+        found[kind, name] = _outcome(net, experiment, (there(others), own), (back(others), back(own)))
         done()
     return found
 
 
 def _outcome(net, experiment, *pictures):
-    """The `Outcome` of others with and without a component, and own images with and without it, (n, h, w, 3) each."""
-    margins = _margins(net, np.concatenate(pictures), experiment.k).reshape(4, -1)
-    put_in, taken_out = (margins[::2] - margins[1::2]) / experiment.gap
-    return Outcome(put_in, taken_out, float(np.mean(margins[0] > 0)))
+    """The `Outcome` of a component: pairs of others and own images, (n, h, w, 3) each, the first pair with it, then
+    one without for each control, of which that counts which does more."""
+    margins = _margins(net, np.concatenate([x for pair in pictures for x in pair]), experiment.k)
+    margins = margins.reshape(len(pictures), 2, -1)
+    most = margins[1:].mean(-1).argmax(0)
+    put_in, taken_out = (margins[0] - margins[1 + most, [0, 1]]) / experiment.gap
+    return Outcome(put_in, taken_out, float(np.mean(margins[0, 0] > 0)))
 
 
 def _map(shape, outcomes):
@@ -154,9 +158,10 @@ def _patch(net, experiment, done, by_others):
     best = beyond.argmax(1)[half]
     mask, own = np.stack([masks[i] for i in best])[..., None], experiment.own[half]
     others, donors = (np.roll(x, len(x) // 3, 0)[half] for x in (experiment.others, experiment.donors))
-    pictures = np.where(mask, own, others), np.where(mask, donors, others), own, np.where(mask, donors, own)
-    where = [(int(i), *box(masks[j])) for i, j in zip(half, best, strict=True)]
-    return _outcome(net, experiment, *pictures), expected[best].mean(), where
+    middles = np.concatenate([moving(off_centre(masks[i]))(x[None]) for i, x in zip(best, donors, strict=True)])
+    without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, middles)]
+    outcome = _outcome(net, experiment, (np.where(mask, own, others), own), *without)
+    return outcome, expected[best].mean(), [(int(i), *box(masks[j])) for i, j in zip(half, best, strict=True)]
 
 
 def _row(name, key, outcome, expected, where=()):

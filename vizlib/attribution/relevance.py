@@ -6,9 +6,8 @@ import numpy as np
 from keras import layers, ops
 
 from vizlib._arrays import ImagesLike, Maps
-from vizlib.attribution.gradients import with_gradient
 from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays, resized, seen_by_head
-from vizlib.backend import compiled, value_and_gradient
+from vizlib.backend import compiled, value_and_gradient, with_gradient
 from vizlib.networks.graph import Graph, relu_ceiling, twin
 from vizlib.networks.network import Network
 
@@ -111,9 +110,11 @@ class _Epsilon(_Wrapper):
 
 def _share(z, gradient):
     """Less than all of it where sums are near zero: the gradient of z, multiplied with |z| / (|z| + ε)."""
-    size = ops.abs(z)
-    epsilon = EPSILON * ops.sqrt(ops.mean(z**2, axis=tuple(range(1, len(z.shape))), keepdims=True)) + TINY
-    return gradient * (size / (size + epsilon))
+    flat = ops.cast(ops.reshape(z, (ops.shape(z)[0], -1)), "float32")
+    squares = ops.einsum("ni,ni->n", flat, flat)  # in one pass over z, as all of this is measured against a gradient
+    epsilon = EPSILON * ops.sqrt(squares / np.prod(z.shape[1:])) + TINY
+    share = ops.abs(ops.softsign(ops.multiply(z, ops.reshape(1 / epsilon, (-1, *[1] * (len(z.shape) - 1))))))
+    return gradient * ops.cast(share, gradient.dtype)
 
 
 _damped = with_gradient(lambda z: z, _share)
