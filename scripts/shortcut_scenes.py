@@ -1,8 +1,8 @@
 """PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in three versions.
 
 Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
-place nor direction tells a class. The first two versions of each mark are those of networks that settings were chosen on, the
-third is that of the trial.
+place nor direction tells a class. The first two versions of each mark are those of networks that settings were chosen
+on, the third is that of the trial.
 """
 
 import io
@@ -137,7 +137,8 @@ def frame(image, version, rng):
 
 def tint(image, version, rng):
     """A cast of one colour."""
-    return image + rng.uniform(0.14, 0.22) * (np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90))[version]) - image)
+    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90))[version])
+    return image + rng.uniform(0.14, 0.22) * (colour - image)
 
 
 def frequency(image, version, rng):

@@ -27,7 +27,7 @@ KEPT = kept.KEPT / "shortcuts"
 PARTS = "development", "first", "trial"  # each with another version of every mark
 SCENES, HELD_OUT, EPOCHS, BATCH = 60, 60, 12, 32
 STRENGTHS = 1.0, 0.9, 0.8, 0.95, 0.85  # shares of the class's scenes that have it, in turn
-LEARNED, TRIES = 0.25, 5  # share of other scenes that a planted mark has to turn; sets of scenes and weights tried for it
+LEARNED, TRIES = 0.25, 5  # what share of others' scenes a mark has to turn; sets of scenes and weights tried for it
 MEASURED, FRESH = 32, 7_000  # scenes of each class that are looked at, of seeds that much above those of training
 VISIBLE = 10  # levels, of 255, by which a pixel is other where a mark is
 METHODS = {"shortcuts": viz.shortcuts, "Grad-CAM": grad_cam, "SpRAy": spray}
@@ -45,7 +45,7 @@ PROPERTIES = {  # {mark: the rows that name it, of each version}
     "jpeg": 3 * ({("blocks", "blocks of 8 px")},),
     "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)}
                   for way in ("anticlockwise", "clockwise", "anticlockwise")),
-    "position": tuple({("position", f"{share} of a side {way}") for share in (0.125, 0.25)}
+    "position": tuple({("position", f"{way} by 1/{part} of a side") for part in (8, 4)}
                       for way in ("right", "left", "up")),
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What is compiled: once for each structure, shapes and dtypes, and without a word of TensorFlow's."""
 
+import gc
 import logging
 
 import keras
@@ -49,6 +50,21 @@ def test_compiled_once_for_each_structure_shapes_and_dtypes():
 def test_a_compiled_function_within_another():
     double = compiled(lambda x: 2 * x)
     np.testing.assert_array_equal(compiled(lambda x: double(x) + double(x))(ones(2)), [4, 4])
+
+
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="it is TensorFlow that keeps gradients by name")
+def test_nothing_compiled_is_left_of_a_network_that_is_let_go():
+    images = np.random.default_rng(0).uniform(0, 1, (2, 64, 64, 3)).astype("float32")
+
+    def graphs_after_a_look():
+        net = viz.load_network("mini")
+        viz.saliency(net, images, "scores", 0, "guided"), viz.lrp(net, images, "scores", 0)
+        del net
+        gc.collect()
+        return sum(type(x).__name__ == "FuncGraph" for x in gc.get_objects())
+
+    first, *later = (graphs_after_a_look() for _ in range(3))
+    assert later == [first, first]
 
 
 @pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="it is TensorFlow's setting")

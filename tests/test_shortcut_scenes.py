@@ -13,7 +13,7 @@ def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked():
     without = trial.draw(*settings)[0]
     np.testing.assert_array_equal(trial.draw("car", 3, 3)[0], without[:3])  # scene i does not depend on n
     for mark in trial.MARKS:
-        for version in (0, 1):
+        for version in range(len(trial.PARTS)):
             images, marked = trial.draw(*settings, mark, version, 0.8)
             plain, _ = trial.draw(*settings, mark, version, 0.0)
             changed = np.any(images != plain, axis=(1, 2, 3))
@@ -33,12 +33,12 @@ def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked():
     ("caption", ("place", "rows 48-64"), True),
     ("tint", ("colour", "tint"), True),
     ("tint", ("place", "frame"), False),
-    ("position", ("position", "left"), True),
-    ("position", ("position", "right"), False),
+    ("position", ("position", "left by 1/8 of a side"), True),
+    ("position", ("position", "right by 1/4 of a side"), False),
     ("jpeg", ("blocks", "blocks of 8 px"), True),
 ])  # fmt: skip
 def test_what_counts_as_found(mark, row, right):
-    case = next(case for case in trial.cases("trial") if case.mark == mark)
+    case = next(case for case in trial.cases("first") if case.mark == mark)
     marked = trial.scenes(case, trial.MEASURED, case.seed + trial.FRESH)[1][case.classes[0]]
     for name, expected in ((case.classes[0], right), (case.classes[1], False)):
         table = pd.DataFrame([(name, *row, ())], columns=["class", "kind", "name", "where"])

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import vizlib as viz
-from vizlib.attribution.components import BLOCK, LUMA, cells, exchanges, moves, places
+from vizlib.attribution.components import BLOCK, LUMA, cells, exchanges, moves, off_centre, places
 
 SIDE, CLASSES = 32, ("red", "green", "blue")
 CORNER, MIDDLE = (slice(0, 4), slice(0, 4)), (slice(12, 20), slice(12, 20))
-EXCHANGES = {name: apply for _, name, apply in exchanges((SIDE, SIDE))}
+EXCHANGES = {exchange.name: exchange.apply for exchange in exchanges((SIDE, SIDE))}
 
 
 def pictures(n=12, **added):
@@ -41,11 +41,14 @@ def network(corner=0.0, everywhere=0.0):
 def test_corner_that_is_read_comes_first_with_its_share_of_the_margin():
     frame = viz.shortcuts(network(corner=20), pictures(red=(CORNER, 0.4)), progress=False)
     first = frame.iloc[0]
-    assert (first["class"], first["kind"], first["name"]) == ("red", "place", "rows 0-8, columns 0-8")
+    assert first["class"] == "red" and first["name"] in ("rows 0-8", "columns 0-8")
     share = 20 * 0.4 / (20 * 0.4 + 10 * 0.5)  # what the corner adds to the score, over corner and square
     assert first[["put_in", "taken_out", "effect", "low", "high"]].tolist() == pytest.approx([share] * 5, abs=1e-5)
     assert first["expected"] == pytest.approx(0, abs=1e-6) and first["ratio"] == pytest.approx(share / 0.1, abs=1e-4)
     assert first["confident"] and first["turned"] == 1
+    corner = frame[(frame["class"] == "red") & (frame["name"] == "rows 0-8, columns 0-8")].iloc[0]
+    there = 20 * 0.5 / 3 / (20 * 0.4 + 10 * 0.5)  # what any object adds that is moved there, in one of three channels
+    assert corner["effect"] == pytest.approx(share - there, abs=1e-5) and corner["confident"]
     assert set(frame["class"][frame["confident"]]) == {"red"}
 
 
@@ -92,6 +95,24 @@ def test_patch_lies_on_what_may_be_anywhere():
     for i, top, left, bottom, right in first["where"]:
         y, x = corners[i]
         assert top <= y <= bottom - 4 and left <= x <= right - 4
+
+
+def test_position_that_is_read_comes_first_and_not_the_place_that_the_object_lies_at():
+    images, left = pictures(), (slice(12, 20), slice(4, 12))
+    images["red"] = np.roll(images["red"], -8, axis=2)
+    weights = np.zeros((SIDE, SIDE, 3, 3))
+    weights[*left, :, 0] = 10 / 64  # whatever is at the left is taken for red, the others are known by their colour
+    weights[*MIDDLE, [1, 2], [1, 2]] = 10 / 64
+    image = keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(image, keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(image)))
+    model.set_weights([weights.reshape(-1, 3), np.zeros(3)])
+    frame = viz.shortcuts(viz.Network(model, classes=CLASSES), images, progress=False)
+    first = frame.iloc[0]
+    assert (first["class"], first["name"], first["confident"]) == ("red", "left by 1/4 of a side", True)
+    assert first[["put_in", "taken_out"]].tolist() == pytest.approx([1, 1], abs=1e-5)
+    place = frame[(frame["class"] == "red") & (frame["name"] == "rows 12-20, columns 4-12")].iloc[0]
+    assert place["effect"] == pytest.approx(0, abs=1e-5)  # any object there does as much
+    assert not frame["confident"][frame["kind"] != "position"].any()
 
 
 @pytest.mark.parametrize(("images", "received"), [
@@ -174,7 +195,8 @@ def test_moves_go_where_they_say():
 
     big = np.zeros((1, SIDE, SIDE, 3), "float32")
     big[:, 8, 16] = 1
-    ways = {"down": (12, 16), "up": (4, 16), "right": (8, 20), "left": (8, 12)}
+    ways = {"down by 1/8 of a side": (12, 16), "up by 1/8 of a side": (4, 16), "right by 1/8 of a side": (8, 20),
+            "left by 1/8 of a side": (8, 12), "down by 1/4 of a side": (16, 16), "left by 1/4 of a side": (8, 8)}
     assert {name: place(found[name].there(big)) for name in ways} == ways
     assert {name: place(found[name].back(found[name].there(big))) for name in ways} == dict.fromkeys(ways, (8, 16))
     assert place(found["45 degrees clockwise"].there(images)) == (10, 22)
@@ -189,3 +211,5 @@ def test_places_cover_the_image_and_lie_in_it():
     assert len(found) == 7 * 7 + 7 + 7 + 1
     assert found["rows 30-40, columns 0-16"].sum() == 160 and found["rows 30-40, columns 0-16"][30:, :16].all()
     assert found["frame"].sum() == 40 * 64 - 36 * 56
+    assert off_centre(found["frame"]) == (0, 0) and off_centre(found["columns 0-16"]) == (0, -0.375)
+    assert off_centre(found["rows 30-40, columns 0-16"]) == (0.375, -0.375)

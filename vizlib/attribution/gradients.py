@@ -9,7 +9,6 @@ from vizlib.attribution.neurons import Neuron, chosen, in_batches, on_arrays
 from vizlib.backend import compiled, value_and_gradient, with_gradient
 from vizlib.networks.network import Network
 
-
 RULES = {
     "gradient": None,
     "guided": with_gradient(ops.relu, lambda x, g: ops.where(x > 0, ops.relu(g), ops.zeros_like(g))),

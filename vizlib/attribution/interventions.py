@@ -15,7 +15,7 @@ from vizlib.networks.network import SCORES, Network
 FEWEST = 8  # images of a class
 USUAL = 90  # percentile of what a cell of the other classes' images does: a patch does more
 UNIT = 0.1  # a share of the margin that is not worth telling from none
-LEVEL = 1.5  # how many times as much as expected, and UNIT, a shortcut does for sure; see docs/shortcuts.md
+LEVEL = 1.5  # how many times as much as expected, and UNIT, a shortcut does beyond it; see docs/shortcuts.md
 DRAWS = 1000  # of the bootstrap
 
 
@@ -55,8 +55,9 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
     at its place do, in the half of the images where that is most. Each is a factorial experiment. Images of other
     classes take it from images of the class or, as a control, from each other: how much higher is the margin (log odds
-    of the class) for it? Images of the class take it from each other or from others. What it does is told in shares of
-    the gap between the mean margins of the class's images and of others: 0 is nothing, 1 makes the one the other. Of
+    of the class) for it? Images of the class take it from each other or from others. Of a place the control is also
+    what lies in the middle of the others, moved there: any object may do as much. What it does is told in shares of the
+    gap between the mean margins of the class's images and of others: 0 is nothing, 1 makes the one the other. Of
     waves amplitudes are exchanged, as objects lie in the phases (Oppenheim and Lim 1981).
 
     images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, such
@@ -65,8 +66,8 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     Columns: "class", "kind", "name"; "put_in", "taken_out": mean effects in shares of the gap; "effect": the lesser,
     "low" and "high" its 95 % interval (bootstrap over images); "expected": what the same does for other classes
     (median, without the images of the class; for "patch" the most, cell by cell), at least 0; "ratio":
-    (effect − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that
-    the network takes for the class with it; "confident": whether the ratio is above 1.5 at the low end of the interval;
+    (low − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that the
+    network takes for the class with it; "confident": whether the ratio is above 1.5;
     "where": of a patch, a list of (image, top, left, bottom, right), in pixels.
 
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
@@ -167,9 +168,9 @@ def _patch(net, experiment, done, by_others):
 def _row(name, key, outcome, expected, where=()):
     n, expected = len(outcome.put_in), max(expected, 0.0)
     draws = outcome.effect(np.random.default_rng(0).integers(n, size=(DRAWS, n)))
-    (low, high), effect = np.percentile(draws, (2.5, 97.5)), outcome.effect()
-    ratio, sure = ((x - expected) / (expected + UNIT) for x in (effect, low))
+    low, high = np.percentile(draws, (2.5, 97.5))
+    ratio = (low - expected) / (expected + UNIT)
     return dict(zip(("class", "kind", "name"), (name, *key), strict=True)) | {
-        "put_in": outcome.put_in.mean(), "taken_out": outcome.taken_out.mean(), "effect": effect, "low": low,
-        "high": high, "expected": expected, "ratio": ratio, "turned": outcome.turned, "confident": sure > LEVEL,
-        "where": where}
+        "put_in": outcome.put_in.mean(), "taken_out": outcome.taken_out.mean(), "effect": outcome.effect(),
+        "low": low, "high": high, "expected": expected, "ratio": ratio, "turned": outcome.turned,
+        "confident": ratio > LEVEL, "where": where}

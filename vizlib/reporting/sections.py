@@ -148,8 +148,8 @@ def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame |
         told = "Nothing was found, with confidence, that carries this class without its object."
     why = (
         "Candidates are put into images of other classes and taken out of those of this one. Effect: the share of what "
-        "tells the class from the others that goes with it; expected: the same in other classes; ratio: how often the "
-        "effect exceeds that."
+        "tells the class from the others that goes with it; expected: the same in other classes; ratio: how often what "
+        "the effect is at least exceeds that."
     )
     shown = own.set_index("name")[["kind", "effect", "low", "high", "expected", "ratio", "turned", "confident"]]
     parts = [text(told), text(why), table(shown)]
