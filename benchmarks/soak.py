@@ -205,8 +205,8 @@ def project(networks):
         cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, Path(folder, "soak.ipynb"))
-        server = serve(["jupyterlab", *OPTIONS, f"--port={PORT}"], PORT, Path(folder))
         browser, workspaces = p.chromium.launch(executable_path=CHROMIUM, args=QUIET), count()
+        server = serve(["jupyterlab", *OPTIONS, f"--port={PORT}"], PORT, Path(folder))
 
         def open_page():
             page = browser.new_page(viewport={"width": 1600, "height": 1300})
@@ -225,6 +225,8 @@ def project(networks):
 
 
 def main(minutes="10"):
+    if CHROMIUM is None:
+        raise SystemExit("expected Chromium on the PATH; received none (apt install chromium).")
     mini, begun, first = viz.load_network("mini"), time.monotonic(), None
     saved = {"small.keras": (mini.model, mini.classes), "large.keras": (large(mini), mini.classes)}
     weights = {name: viz.load_network(model).identity["weights"] for name, (model, _) in saved.items()}

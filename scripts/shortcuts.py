@@ -173,7 +173,7 @@ def is_planted(case, row, pixels, marked):
     if row[1] != case.classes[0] or case.mark is None:
         return False
     if row.kind not in ("place", "patch"):
-        return (row.kind, row.name) in PROPERTIES.get(case.mark, ((), ()))[case.version]
+        return (row.kind, row.name) in PROPERTIES.get(case.mark, len(PARTS) * ((),))[case.version]
     if case.mark not in PLACED:
         return False
     if row.kind == "patch":
