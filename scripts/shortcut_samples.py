@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pandas as pd
 from shortcut_scenes import MARKS, draw
-from shortcuts import FRESH, HELD_OUT, KEPT, Case, cases, cnn, network
+from shortcuts import FRESH, HELD_OUT, NETWORKS, Case, cases, cnn, network
 from worlds import DOCS, write
 
 import vizlib as viz
@@ -87,7 +87,7 @@ def carried(case: Case) -> dict[str, np.ndarray]:
 
 def kept_carried(case: Case) -> dict[str, np.ndarray]:
     """`carried`, kept beside the networks."""
-    path = KEPT / f"samples-{case.name}.npz"
+    path = NETWORKS / f"samples-{case.name}.npz"
     if not path.exists():
         with written(path) as part, open(part, "wb") as file:
             np.savez_compressed(file, **carried(case))

@@ -1,19 +1,22 @@
 """Plant shortcuts in small networks, and see whether `viz.shortcuts` and its rivals find them.
 
-Networks are kept in output/kept/shortcuts. The trial writes a table into docs/shortcuts.md and beside it; settings were
-chosen on the networks of `shortcuts.py development` and of a first trial, `shortcuts.py first`.
+Networks and what is found in them are kept in output/kept. The trial writes a table into docs/shortcuts.md and beside
+it; settings were chosen on the networks of `shortcuts.py development` and of a first trial, `shortcuts.py first`.
 """
 
 import argparse
+import json
 import os
 from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import kept
 import keras
 import numpy as np
 import pandas as pd
+import shortcut_rivals
+import shortcut_scenes
+from kept import KEPT, Kept
 from keras import layers
 from shortcut_rivals import grad_cam, spray
 from shortcut_scenes import MARKS, draw
@@ -23,7 +26,7 @@ import vizlib as viz
 from vizlib.attribution.components import places
 from vizlib.partworld import CLASSES
 
-KEPT = kept.KEPT / "shortcuts"
+NETWORKS = KEPT / "shortcuts"
 PARTS = "development", "first", "trial"  # each with another version of every mark
 SCENES, HELD_OUT, EPOCHS, BATCH = 60, 60, 12, 32
 STRENGTHS = 1.0, 0.9, 0.8, 0.95, 0.85  # shares of the class's scenes that have it, in turn
@@ -103,10 +106,10 @@ def train(case):
         model = trained(case, case.seed + 1000 * again)
         if case.mark is None or learned(case, viz.Network(model, classes=case.classes))["turned"] >= LEARNED:
             break
-    KEPT.mkdir(parents=True, exist_ok=True)
-    part = KEPT / f"part-{case.name}.keras"
+    NETWORKS.mkdir(parents=True, exist_ok=True)
+    part = NETWORKS / f"part-{case.name}.keras"
     model.save(part)
-    part.replace(KEPT / f"{case.name}.keras")
+    part.replace(NETWORKS / f"{case.name}.keras")
 
 
 def trained(case, seed):
@@ -121,7 +124,7 @@ def trained(case, seed):
 
 
 def network(case):
-    path = KEPT / f"{case.name}.keras"
+    path = NETWORKS / f"{case.name}.keras"
     if not path.exists():
         train(case)
     return viz.Network(keras.models.load_model(path, compile=False), classes=case.classes)
@@ -232,13 +235,18 @@ def figure():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", nargs="?", default="trial", choices=PARTS)
-    part, rows = parser.parse_args().part, []
-    for case in cases(part):
-        found = measured(case)
-        print(pd.DataFrame(found).round(2).to_csv(header=False, index=False), end="", flush=True)
-        rows += found
-    frame = pd.DataFrame(rows)
-    if part == "trial":
+    parser.add_argument("--reuse", action="store_true", help="also what other code found, and tell which")
+    given = parser.parse_args()
+    asking = __file__, shortcut_rivals.__file__, shortcut_scenes.__file__
+    kept = Kept(f"shortcuts-{given.part}", (MEASURED,), "measured", asking, given.reuse)
+    tried = {case.name: case for case in cases(given.part)}
+
+    def found(name):
+        return kept.of(name, "rows", lambda: {"rows": np.array(json.dumps(measured(tried[name]), default=float))})
+
+    parts = kept.each([*tried], found).values()
+    frame = pd.DataFrame([row for rows in parts for row in json.loads(str(rows["rows"]))])
+    if given.part == "trial":
         figure().savefig(DOCS / "shortcuts.png", dpi=150)
         frame.round(4).to_csv(DOCS / "shortcuts.csv", index=False)
         write("shortcuts", report(frame), DOCS / "shortcuts.md")
