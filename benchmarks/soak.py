@@ -186,10 +186,11 @@ class User:
         self.done["second pages"] += 1
 
     def close_page(self):
-        """Close the page in the midst of a run, and open another."""
+        """Close the page in the midst of a run, and open another, which sees the run to its end."""
         self.panel.button("Run").click()
         self.page.close()
         self.open()
+        self.panel.wait_for(r"^Done in \d+\.\d s")
         self.runs += 1
         self.done["closed pages"] += 1
 
