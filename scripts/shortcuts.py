@@ -48,8 +48,7 @@ PROPERTIES = {  # {mark: the rows that name it, of each version}
     "jpeg": 3 * ({("blocks", "blocks of 8 px")},),
     "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)}
                   for way in ("anticlockwise", "clockwise", "anticlockwise")),
-    "position": tuple({("position", f"{way} by 1/{part} of a side") for part in (8, 4)}
-                      for way in ("right", "left", "up")),
+    "position": tuple({("position", way)} for way in ("right", "left", "up")),
 }  # fmt: skip
 
 
@@ -101,8 +100,8 @@ def cnn(n_classes, flat):
 
 
 def train(case):
-    """Train the network and keep it: of several, if need be, the first that takes the mark for the class."""
-    for again in range(TRIES):
+    """Train the network and keep it: in the trial, of several, the first that takes the mark for the class."""
+    for again in range(TRIES if PARTS[case.version] == "trial" else 1):
         model = trained(case, case.seed + 1000 * again)
         if case.mark is None or learned(case, viz.Network(model, classes=case.classes))["turned"] >= LEARNED:
             break

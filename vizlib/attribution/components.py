@@ -12,7 +12,7 @@ EIGHTH = 8  # places begin at eighths of a side and are two of them wide
 FRAME = 16  # its width is this part of a side
 BLOCK = 8  # pixels of a side of JPEG's blocks
 OCTAVES = 4  # of waves, from 2 pixels on
-SHIFTS, TURNS = (8, 4), (22.5, 45)  # of positions, these parts of a side, and of poses, in degrees
+SHIFT, TURNS = 1 / EIGHTH, (22.5, 45)  # of positions, as a share of a side, and of poses, in degrees
 TINY = 1e-6
 
 
@@ -48,9 +48,8 @@ def exchanges(shape: tuple[int, int]) -> list[Exchange]:
 
 
 def moves() -> list[Move]:
-    """Shifts by an eighth and a quarter of a side in four directions, and turns by 22.5 and 45 degrees either way."""
-    shifts = {f"{way} by 1/{part} of a side": (y / part, x / part) for part in SHIFTS
-              for way, (y, x) in {"down": (1, 0), "up": (-1, 0), "right": (0, 1), "left": (0, -1)}.items()}
+    """Shifts by an eighth of a side in four directions and turns by 22.5 and 45 degrees either way."""
+    shifts = {"down": (SHIFT, 0), "up": (-SHIFT, 0), "right": (0, SHIFT), "left": (0, -SHIFT)}
     turns = {f"{angle} degrees {way}": sign * angle
              for angle in TURNS for way, sign in {"clockwise": 1, "anticlockwise": -1}.items()}
     return [Move("position", name, moving((y, x)), moving((-y, -x))) for name, (y, x) in shifts.items()] + \
