@@ -55,13 +55,17 @@ def test_saliency_is_the_gradient_of_the_model(name):
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.gamma.assign(0.2 * layer.gamma)
     images = np.random.default_rng(0).random((1, size, size, 3)).astype("float32")
-    net = viz.Network(model, preprocessing_of(name), "abc")
-    found = viz.saliency(net, images, "scores", "b")
     pixels = tf.constant(images * 255)
-    with tf.GradientTape() as tape:
-        tape.watch(pixels)
-        score = model(preprocess_input(name)(pixels), training=False)[0, 1]
-    expected = 255 * tape.gradient(score, pixels).numpy()
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            score = model(preprocess_input(name)(pixels), training=False)[0, 1]
+        expected = 255 * tape.gradient(score, pixels).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        if "grouped convolutions" in str(error):
+            pytest.skip("TensorFlow has no gradient of grouped convolutions here without TF_ENABLE_ONEDNN_OPTS=1")
+        raise
+    found = viz.saliency(viz.Network(model, preprocessing_of(name), "abc"), images, "scores", "b")
     assert np.abs(expected).max() > 0
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
 

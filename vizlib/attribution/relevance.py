@@ -112,7 +112,7 @@ def _share(z, gradient):
     """Less than all of it where sums are near zero: the gradient of z, multiplied with |z| / (|z| + ε)."""
     flat = ops.cast(ops.reshape(z, (ops.shape(z)[0], -1)), "float32")
     squares = ops.einsum("ni,ni->n", flat, flat)  # in one pass over z, as all of this is measured against a gradient
-    epsilon = EPSILON * ops.sqrt(squares / np.prod(z.shape[1:])) + TINY
+    epsilon = EPSILON * ops.sqrt(squares / ops.cast(ops.shape(flat)[1], "float32")) + TINY
     share = ops.abs(ops.softsign(ops.multiply(z, ops.reshape(1 / epsilon, (-1, *[1] * (len(z.shape) - 1))))))
     return gradient * ops.cast(share, gradient.dtype)
 
