@@ -359,6 +359,7 @@ class Network:
             # another order. So it was with all networks that were measured (VGG16, ResNet50, ConvNeXt and others, 1 to
             # 6 threads): the last bits were others on TensorFlow of 1 image and of 2, ConvNeXt's of 12 and of 16, and
             # on JAX the embedded network's of 32 and of 64. Nor has JAX to compile anything else, which takes seconds.
+            # On a processor without AVX-512 (AMD EPYC with AVX2) the place, too, may change the last bit.
             batch = np.concatenate([batch, np.zeros((size - n, height, width, 3), "float32")]) if n < size else batch
             found = answers(ops.convert_to_tensor(batch))
             yield slice(start, start + n), {layer: as_array(found[layer])[:n] for layer in layers}
