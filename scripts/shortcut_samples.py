@@ -1,8 +1,8 @@
-"""How often new images of a class carry the mark planted in it, on the networks of the trial of shortcuts.
+"""How often new images of a class carry the mark planted in it, on the networks of the first trial of shortcuts.
 
 A detector of each mark, a small network that tells scenes with it from the same scenes without, counts it in scenes of
 the class, in samples of `StatsStore.sample` inverted, and in baselines. What the way to an image does to a mark is
-seen in scenes that are inverted, with it and without. Networks are those of `make shortcuts`.
+seen in scenes that are inverted, with it and without. Networks are those of `shortcuts.py first`.
 """
 
 import os

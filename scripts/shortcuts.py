@@ -37,15 +37,15 @@ METHODS = {"shortcuts": viz.shortcuts, "Grad-CAM": grad_cam, "SpRAy": spray}
 NAMED = {"Grad-CAM": 2.2, "SpRAy": 0.4}  # from which ratio on: above all of six development networks without a mark
 PLACED = {"corner", "anywhere", "frame", "texture", "caption", "companion"}  # marks that have a place
 PROPERTIES = {  # {mark: the rows that name it, of each version}
-    "tint": 3 * ({("colour", "tint")},),
-    "brightness": 3 * ({("colour", "brightness"), ("colour", "tones")},),
+    "tint": len(PARTS) * ({("colour", "tint")},),
+    "brightness": len(PARTS) * ({("colour", "brightness"), ("colour", "tones")},),
     "texture": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees", " at 135 degrees")},
                 {("waves", f"waves of 4-8 px{way}") for way in ("", " at 135 degrees")},
                 {("waves", f"waves of 4-8 px{way}") for way in ("", " at 90 degrees")}),
     "frequency": ({("waves", f"waves of 2-4 px{way}") for way in ("", " at 45 degrees")},
                   {("waves", f"waves of 2-4 px{way}") for way in ("", " at 135 degrees")},
                   {("waves", f"waves of 2-4 px{way}") for way in ("", " at 90 degrees")}),
-    "jpeg": 3 * ({("blocks", "blocks of 8 px")},),
+    "jpeg": len(PARTS) * ({("blocks", "blocks of 8 px")},),
     "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)}
                   for way in ("anticlockwise", "clockwise", "anticlockwise")),
     "position": tuple({("position", way)} for way in ("right", "left", "up")),

@@ -35,7 +35,7 @@ def noise(net, n=N):
 
 
 def processor_is_exact():
-    """Without AVX-512, as on AMD's up to Zen 3, TensorFlow's convolutions differ in the last bit by place."""
+    """Without AVX-512, on the AMD EPYC where it was seen, TensorFlow's convolutions differ in the last bit by place."""
     info = Path("/proc/cpuinfo")
     flags = info.read_text().split() if info.exists() else ()
     return "avx2" not in flags or "avx512f" in flags
