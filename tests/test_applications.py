@@ -66,8 +66,8 @@ def test_saliency_is_the_gradient_of_the_model(name):
             pytest.skip("TensorFlow has no gradient of grouped convolutions here without TF_ENABLE_ONEDNN_OPTS=1")
         raise
     found = viz.saliency(viz.Network(model, preprocessing_of(name), "abc"), images, "scores", "b")
-    assert np.abs(expected).max() > 0
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+    apart = np.linalg.norm(found - expected) / np.linalg.norm(expected)  # of all values: rounding may turn a ReLU of one
+    assert apart < 1e-3
 
 
 def test_a_name_brings_weights_preprocessing_and_classes(monkeypatch):
