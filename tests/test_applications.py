@@ -66,7 +66,7 @@ def test_saliency_is_the_gradient_of_the_model(name):
             pytest.skip("TensorFlow has no gradient of grouped convolutions here without TF_ENABLE_ONEDNN_OPTS=1")
         raise
     found = viz.saliency(viz.Network(model, preprocessing_of(name), "abc"), images, "scores", "b")
-    apart = np.linalg.norm(found - expected) / np.linalg.norm(expected)  # of all values: rounding may turn a ReLU of one
+    apart = np.linalg.norm(found - expected) / np.linalg.norm(expected)  # rounding may turn a ReLU for one value
     assert apart < 1e-3
 
 
