@@ -5,6 +5,8 @@ PY := .venv/bin/python
 
 # TensorFlow's start-up notes and pip's advice would bury what a target has to say.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# As vizlib has it, also where a script imports TensorFlow before.
+export TF_ENABLE_ONEDNN_OPTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .PHONY: help demo test core lint lab notebooks report runs versions docs gallery bench realism layers train clean

@@ -48,7 +48,7 @@ PROPERTIES = {  # {mark: the rows that name it, of each version}
     "jpeg": len(PARTS) * ({("blocks", "blocks of 8 px")},),
     "pose": tuple({("pose", f"{turn} degrees {way}") for turn in (22.5, 45)}
                   for way in ("anticlockwise", "clockwise", "anticlockwise")),
-    "position": tuple({("position", way)} for way in ("right", "left", "up")),
+    "position": tuple({("position", axis)} for axis in ("horizontal", "horizontal", "vertical")),
 }  # fmt: skip
 
 

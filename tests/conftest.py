@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read once, when TensorFlow is first imported
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as vizlib has it, where a test imports TensorFlow before
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPILES = os.environ.get("KERAS_BACKEND") != "torch"  # or else functions run as they are, see `vizlib.backend`

@@ -93,6 +93,14 @@ def test_importing_vizlib_loads_nothing_else():
     assert not loaded & heavy
 
 
+@pytest.mark.parametrize("given", [None, "0"])
+def test_tensorflow_uses_onednn_unless_the_user_says_otherwise(monkeypatch, given):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if given:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
+    assert fresh("import vizlib, os; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])") == [given or "1"]
+
+
 @pytest.mark.parametrize("name", vizlib.__all__)
 def test_every_public_name_is_there(name):
     assert name in dir(vizlib)

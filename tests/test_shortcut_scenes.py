@@ -33,8 +33,8 @@ def test_marks_change_scenes_only_where_they_are_and_as_often_as_asked():
     ("caption", ("place", "rows 48-64"), True),
     ("tint", ("colour", "tint"), True),
     ("tint", ("place", "frame"), False),
-    ("position", ("position", "left"), True),
-    ("position", ("position", "right"), False),
+    ("position", ("position", "horizontal"), True),
+    ("position", ("position", "vertical"), False),
     ("jpeg", ("blocks", "blocks of 8 px"), True),
 ])  # fmt: skip
 def test_what_counts_as_found(mark, row, right):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import vizlib as viz
-from vizlib.attribution.components import BLOCK, LUMA, cells, exchanges, moves, off_centre, places
+from vizlib.attribution.components import BLOCK, LUMA, cells, exchanges, off_centre, places, shifted, turns
 
 SIDE, CLASSES = 32, ("red", "green", "blue")
 CORNER, MIDDLE = (slice(0, 4), slice(0, 4)), (slice(12, 20), slice(12, 20))
@@ -107,8 +107,11 @@ def test_place_that_any_object_counts_at_is_a_position_and_no_shortcut():
     model = keras.Model(image, keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(image)))
     model.set_weights([weights.reshape(-1, 3), np.zeros(3)])
     frame = viz.shortcuts(viz.Network(model, classes=CLASSES), images, progress=False)
-    moved = frame[(frame["class"] == "red") & (frame["name"] == "left")].iloc[0]
-    assert moved[["put_in", "taken_out"]].tolist() == pytest.approx([1, 1], abs=1e-5) and moved["confident"]
+    first = frame.iloc[0]
+    assert first[["class", "kind", "name"]].tolist() == ["red", "position", "horizontal"] and first["confident"]
+    assert first[["put_in", "taken_out"]].tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert {tuple(box) for _, *box in first["where"]} == {(12, 6, 20, 14)}  # around what is read of the object
+    assert [i for i, *_ in first["where"]] == [*range(12)]
     place = frame[(frame["class"] == "red") & (frame["name"] == "rows 12-20, columns 8-16")].iloc[0]
     assert place["effect"] == pytest.approx(0, abs=1e-5)  # any object there does as much
     assert not frame["confident"][(frame["kind"] == "place") & frame["name"].str.contains("columns")].any()
@@ -184,22 +187,27 @@ def test_blocks_have_the_proportions_of_the_donors_and_the_contrast_of_the_image
                                theirs[:, 1:] / theirs[:, 1:].sum(1, keepdims=True), rtol=1e-2)
 
 
-def test_moves_go_where_they_say():
+def brightest(images):
+    return np.unravel_index(images[0, ..., 0].argmax(), images.shape[1:3])
+
+
+def test_turns_go_where_they_say():
     images = np.zeros((1, 33, 33, 3), "float32")
     images[:, 8, 16] = 1  # above the middle
-    found = {move.name: move for move in moves()}
+    found = {turn.name: turn for turn in turns()}
+    assert brightest(found["45 degrees clockwise"].there(images)) == (10, 22)
+    assert brightest(found["45 degrees anticlockwise"].there(images)) == (10, 10)
+    assert brightest(found["45 degrees clockwise"].back(images)) == (10, 10)
 
-    def place(images):
-        return np.unravel_index(images[0, ..., 0].argmax(), images.shape[1:3])
 
-    big = np.zeros((1, SIDE, SIDE, 3), "float32")
-    big[:, 8, 16] = 1
-    ways = {"down": (12, 16), "up": (4, 16), "right": (8, 20), "left": (8, 12)}
-    assert {name: place(found[name].there(big)) for name in ways} == ways
-    assert {name: place(found[name].back(found[name].there(big))) for name in ways} == dict.fromkeys(ways, (8, 16))
-    assert place(found["45 degrees clockwise"].there(images)) == (10, 22)
-    assert place(found["45 degrees anticlockwise"].there(images)) == (10, 10)
-    assert place(found["45 degrees clockwise"].back(images)) == (10, 10)
+def test_images_are_shifted_each_by_its_own_and_the_border_goes_on():
+    images = np.random.default_rng(0).random((3, 8, 12, 3)).astype("float32")
+    found = shifted(images, np.array([(0, 0), (2, -3), (-1, 0.5)]))
+    np.testing.assert_allclose(found[0], images[0], atol=1e-6)
+    np.testing.assert_allclose(found[1, 2:, :-3], images[1, :-2, 3:], atol=1e-6)
+    np.testing.assert_allclose(found[1, :2, :-3], np.broadcast_to(images[1, :1, 3:], (2, 9, 3)), atol=1e-6)
+    np.testing.assert_allclose(found[2, :-1, 1:], (images[2, 1:, 1:] + images[2, 1:, :-1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(shifted(images, (2, -3))[1], found[1], atol=1e-6)
 
 
 def test_places_cover_the_image_and_lie_in_it():

@@ -1,4 +1,4 @@
-"""What an image can take from another image: a place, its colours, waves, blocks; and ways to move it."""
+"""What an image can take from another image: a place, its colours, waves, blocks, where its object is; and turns."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +12,8 @@ EIGHTH = 8  # places begin at eighths of a side and are two of them wide
 FRAME = 16  # its width is this part of a side
 BLOCK = 8  # pixels of a side of JPEG's blocks
 OCTAVES = 4  # of waves, from 2 pixels on
-SHIFT, TURNS = 1 / EIGHTH, (22.5, 45)  # of positions, as a share of a side, and of poses, in degrees
+AXES = {"vertical": (1, 0), "horizontal": (0, 1)}  # of positions: (down, right)
+TURNS = 22.5, 45  # degrees, of poses
 TINY = 1e-6
 
 
@@ -30,10 +31,9 @@ class Exchange(NamedTuple):
     shift: tuple[float, float] = (0.0, 0.0)
 
 
-class Move(NamedTuple):
-    """A way to move an image and the opposite one: functions of images, float32 (n, h, w, 3), to images."""
+class Turn(NamedTuple):
+    """A way to turn an image and the opposite one: functions of images, float32 (n, h, w, 3), to images."""
 
-    kind: str
     name: str
     there: Callable[[np.ndarray], np.ndarray]
     back: Callable[[np.ndarray], np.ndarray]
@@ -47,13 +47,19 @@ def exchanges(shape: tuple[int, int]) -> list[Exchange]:
     return [*found, Exchange("blocks", f"blocks of {BLOCK} px", _blocks)]
 
 
-def moves() -> list[Move]:
-    """Shifts by an eighth of a side in four directions and turns by 22.5 and 45 degrees either way."""
-    shifts = {"down": (SHIFT, 0), "up": (-SHIFT, 0), "right": (0, SHIFT), "left": (0, -SHIFT)}
-    turns = {f"{angle} degrees {way}": sign * angle
-             for angle in TURNS for way, sign in {"clockwise": 1, "anticlockwise": -1}.items()}
-    return [Move("position", name, moving((y, x)), moving((-y, -x))) for name, (y, x) in shifts.items()] + \
-           [Move("pose", name, moving(turn=turn), moving(turn=-turn)) for name, turn in turns.items()]
+def turns() -> list[Turn]:
+    """By 22.5 and 45 degrees either way."""
+    return [Turn(f"{degrees} degrees {way}", _turning(sign * degrees), _turning(-sign * degrees))
+            for degrees in TURNS for way, sign in {"clockwise": 1, "anticlockwise": -1}.items()]
+
+
+def shifted(images: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Images, float32 (n, h, w, 3), moved by (down, right) pixels, (n, 2) or (2,); what is at the border goes on.
+
+    Mirrored, it would bring an object that leaves the border back to where it was.
+    """
+    down, right = np.broadcast_to(by, (len(images), 2)).T
+    return _transformed(images, np.broadcast_to(np.eye(2), (len(images), 2, 2)), np.stack([-right, -down], axis=1))
 
 
 def cells(shape: tuple[int, int]) -> dict[str, np.ndarray]:
@@ -156,18 +162,19 @@ def _blocks(images, donors):
     return np.clip(found, 0, 1)
 
 
-def moving(shift: tuple[float, float] = (0, 0), turn: float = 0) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that shifts images by shares (down, right) of their sides and turns them clockwise by degrees.
-
-    Of images, float32 (n, h, w, 3), to images; the border is mirrored.
-    """
-    c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+def _turning(degrees):
+    c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     back = np.array([[c, s], [-s, c]])  # (x, y) of the new image to that of the old
 
     def apply(images):
-        sides = np.array(images.shape[2:0:-1])
-        start = (sides - 1) / 2 - back @ ((sides - 1) / 2 + np.array(shift[::-1]) * sides)
-        transform = np.concatenate([np.column_stack([back, start]).ravel(), [0, 0]]).astype("float32")
-        return ops.convert_to_numpy(ops.image.affine_transform(images, transform, fill_mode="reflect"))
+        middle = (np.array(images.shape[2:0:-1]) - 1) / 2
+        return _transformed(images, np.stack(len(images) * [back]), np.stack(len(images) * [middle - back @ middle]))
 
     return apply
+
+
+def _transformed(images, back, start):
+    """Pixels from (x, y) = back (n, 2, 2) times that of the new image, plus start (n, 2)."""
+    rows = np.concatenate([back, start[..., None]], axis=2).reshape(-1, 6)
+    transforms = np.pad(rows, ((0, 0), (0, 2))).astype("float32")
+    return ops.convert_to_numpy(ops.image.affine_transform(images, transforms, fill_mode="nearest"))

@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
 from vizlib._progress import progress_bar
-from vizlib.attribution.components import box, cells, exchanges, moves, moving, off_centre
+from vizlib.attribution.components import AXES, box, cells, exchanges, off_centre, shifted, turns
+from vizlib.attribution.gradients import saliency
 from vizlib.networks.network import SCORES, Network
 
 FEWEST = 8  # images of a class
@@ -20,17 +21,17 @@ DRAWS = 1000  # of the bootstrap
 
 
 class Experiment(NamedTuple):
-    """What a class is tried on: its number k; its n images and their margins; n images of others, n donors for them.
+    """What a class is tried on: its number k; its n images; n images of others, n donors for them.
 
-    pairs: (n, 2), the classes of the others and of the donors. gap: how far the mean margins of its own images and of
-    the others are apart.
+    centres: of each of the three, (n, 2), where their objects are. pairs: (n, 2), the classes of the others and of the
+    donors. gap: how far the mean margins of its own images and of the others are apart.
     """
 
     k: int
     own: np.ndarray
-    margins: np.ndarray
     others: np.ndarray
     donors: np.ndarray
+    centres: tuple[np.ndarray, np.ndarray, np.ndarray]
     pairs: np.ndarray
     gap: float
 
@@ -53,7 +54,9 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
 
     Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
     blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
-    at its place do, in the half of the images where that is most. Each is a factorial experiment. Images of other
+    at its place do, in the half of the images where that is most. A position is where the object is: the centre of what
+    speaks for an image's own class (gradient times the difference from the mean colour, squared), and images are moved
+    so that it is where it is in another one. Each is a factorial experiment. Images of other
     classes take it from images of the class or, as a control, from each other: how much higher is the margin (log odds
     of the class) for it? Images of the class take it from each other or from others. Of a place the control is also
     what lies in the middle of the others, moved there: any object may do as much. What it does is told in shares of the
@@ -68,7 +71,7 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     (median, without the images of the class; for "patch" the most, cell by cell), at least 0; "ratio":
     (low − expected) / (expected + 0.1), by which rows are ranked; "turned": the share of other classes' images that the
     network takes for the class with it; "confident": whether the ratio is above 1.5;
-    "where": of a patch, a list of (image, top, left, bottom, right), in pixels.
+    "where": of a patch and of a position a list of (image, top, left, bottom, right), in pixels: where it is.
 
     Raises ValueError for fewer classes or images, for images of another size, and for a class whose images the network
     does not tell from others.
@@ -77,9 +80,10 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     if len(shown) < 3 or min(map(len, shown.values())) < FEWEST:
         received = ", ".join(f"{len(x)} of {name}" for name, x in shown.items()) or "none"
         raise ValueError(f"expected at least {FEWEST} images of three classes or more; received {received}.")
-    experiments = {name: _experiment(net, shown, name) for name in shown}
-    components, ways = exchanges(net.image_shape[:2]), moves()
-    total = len(shown) * (len(components) + len(ways))
+    centres = {name: _centres(net, x, name) for name, x in shown.items()}
+    experiments = {name: _experiment(net, shown, centres, name) for name in shown}
+    components, ways = exchanges(net.image_shape[:2]), turns()
+    total = len(shown) * (len(components) + len(AXES) + len(ways))
     with progress_bar(None, "shortcuts", total, "candidate", disable=not progress) as bar:
         outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in shown}
     maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
@@ -90,26 +94,44 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
-            rows.append(_row(name, key, outcome, np.median(apart)))
+            lies = _boxes(net.image_shape[:2], centres[name]) if key[0] == "position" else ()
+            rows.append(_row(name, key, outcome, np.median(apart), lies))
         rows.append(_row(name, ("patch", "anywhere"), patch, expected, where))
     return pd.DataFrame(rows).sort_values("ratio", ascending=False, ignore_index=True)
 
 
-def _experiment(net, images, name):
+def _centres(net, images, name):
+    """Where the object is that the network knows each image by, (n, 2), (row, column) in pixels."""
+    gradient = saliency(net, images, SCORES, name)
+    weights = (gradient * (images - images.mean((1, 2), keepdims=True))).sum(-1) ** 2
+    weights += np.finfo("float32").tiny  # where nothing speaks for the class it is the middle
+    weights /= weights.sum((1, 2), keepdims=True)
+    return np.stack([weights.sum(2) @ np.arange(images.shape[1]), weights.sum(1) @ np.arange(images.shape[2])], axis=1)
+
+
+def _boxes(shape, centres):
+    """Squares of a quarter of a side around centres: a list of (image, top, left, bottom, right)."""
+    sides = np.array(shape) // 4
+    starts = np.clip(np.rint(centres - sides / 2), 0, shape - sides).astype(int)
+    return [(i, *map(int, start), *map(int, start + sides)) for i, start in enumerate(starts)]
+
+
+def _experiment(net, images, centres, name):
     k, own = net.class_index(name), images[name]
     others, n = [other for other in images if other != name], len(own)
     i, m = np.arange(n), len(others)
     base, donor = i % m, (i + 1 + i // m) % m  # every pair of classes, as far as there are images
 
-    def picked(which, shift):
-        return np.stack([images[others[j]][(a + shift) % len(images[others[j]])] for a, j in enumerate(which)])
+    def picked(arrays, which, shift):
+        return np.stack([arrays[others[j]][(a + shift) % len(arrays[others[j]])] for a, j in enumerate(which)])
 
-    margins, bases = _margins(net, own, k), picked(base, 0)
-    gap = margins.mean() - _margins(net, bases, k).mean()
+    (bases, donors), lying = ((picked(x, base, 0), picked(x, donor, n // 2)) for x in (images, centres))
+    gap = _margins(net, own, k).mean() - _margins(net, bases, k).mean()
     if gap <= 0:
         raise ValueError(f"expected a network that tells {name!r} from the other classes; received one that does not.")
     numbers = np.array([net.class_index(other) for other in others])
-    return Experiment(k, own, margins, bases, picked(donor, n // 2), numbers[np.stack([base, donor], 1)], gap)
+    pairs = numbers[np.stack([base, donor], 1)]
+    return Experiment(k, own, bases, donors, (centres[name], *lying), pairs, gap)
 
 
 def _margins(net, images, k):
@@ -119,16 +141,22 @@ def _margins(net, images, k):
 
 
 def _outcomes(net, experiment, components, ways, done):
-    """{(kind, name): `Outcome`} of components and moves; done: called after each."""
+    """{(kind, name): `Outcome`} of components, positions and turns; done: called after each."""
     own, others, donors = experiment.own, experiment.others, experiment.donors
     own_donors, found = np.roll(own, 1, 0), {}
     for kind, name, apply, shift in components:
-        controls = [donors] + [moving(shift)(donors)] * any(shift)
+        controls = [donors] + [shifted(donors, np.multiply(shift, donors.shape[1:3]))] * any(shift)
         without = [(apply(others, x), apply(own, x)) for x in controls]
         found[kind, name] = _outcome(net, experiment, (apply(others, own), apply(own, own_donors)), *without)
         done()
-    for kind, name, there, back in ways:
-        found[kind, name] = _outcome(net, experiment, (there(others), own), (back(others), back(own)))
+    at, others_at, donors_at = experiment.centres
+    for name, axis in AXES.items():
+        pictures = [(shifted(others, axis * (x - others_at)), shifted(own, axis * (y - at)))
+                    for x, y in ((at, np.roll(at, 1, 0)), (donors_at, donors_at))]
+        found["position", name] = _outcome(net, experiment, *pictures)
+        done()
+    for name, there, back in ways:
+        found["pose", name] = _outcome(net, experiment, (there(others), own), (back(others), back(own)))
         done()
     return found
 
@@ -159,7 +187,7 @@ def _patch(net, experiment, done, by_others):
     best = beyond.argmax(1)[half]
     mask, own = np.stack([masks[i] for i in best])[..., None], experiment.own[half]
     others, donors = (np.roll(x, len(x) // 3, 0)[half] for x in (experiment.others, experiment.donors))
-    middles = np.concatenate([moving(off_centre(masks[i]))(x[None]) for i, x in zip(best, donors, strict=True)])
+    middles = shifted(donors, np.array([off_centre(masks[i]) for i in best]) * donors.shape[1:3])
     without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, middles)]
     outcome = _outcome(net, experiment, (np.where(mask, own, others), own), *without)
     return outcome, expected[best].mean(), [(int(i), *box(masks[j])) for i, j in zip(half, best, strict=True)]

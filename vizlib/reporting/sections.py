@@ -153,7 +153,7 @@ def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame |
     )
     shown = own.set_index("name")[["kind", "effect", "low", "high", "expected", "ratio", "turned", "confident"]]
     parts = [text(told), text(why), table(shown)]
-    for where in sure[sure.kind == "patch"]["where"]:
+    for where in filter(None, sure["where"]):
         chosen = np.array(where[:SHOWN])
         words = f"What in images of {class_name} carries the class on its own"
         pairs = plots.close_ups(images[chosen[:, 0]], chosen[:, 1:])
