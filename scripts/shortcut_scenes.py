@@ -1,8 +1,8 @@
-"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in three versions.
+"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in four versions.
 
 Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
-place nor direction tells a class. The first two versions of each mark are those of networks that settings were chosen
-on, the third is that of the trial.
+place nor direction tells a class. The first three versions of each mark are those of networks that settings were
+chosen on, the fourth is that of the trial.
 """
 
 import io
@@ -57,22 +57,27 @@ def _turned(pieces, angle):
 # What is planted before the scene is drawn: (ground, pieces, shift, version, rng) to the first three.
 
 def texture(ground, pieces, shift, version, rng):
-    """A weave, a hatching or stripes of the ground, of any phase, in place of its own texture."""
+    """A weave, a hatching either way or stripes of the ground, of any phase, in place of its own texture."""
     a, b = rng.uniform(0, 2 * np.pi, 2)
     turn = 2 * np.pi / 5.5
     weave = np.sign(np.sin(turn * X + a)) * np.sign(np.sin(turn * Y + b))
     hatching = np.clip(2 * np.sin(turn * (0.8 * X - 0.6 * Y) + a), -1, 1)
     stripes = np.clip(2 * np.sin(turn * Y + a), -1, 1)
+    across = np.clip(2 * np.sin(2 * np.pi / 4.7 * (0.6 * X + 0.8 * Y) + a), -1, 1)
     smooth = gaussian_filter(ground.astype(float), (6, 6, 0), mode="nearest")
-    return np.clip(smooth + 13 * (weave, hatching, stripes)[version][..., None], 0, 255).astype(np.uint8), pieces, shift
+    drawn = smooth + 13 * (weave, hatching, stripes, across)[version][..., None]
+    return np.clip(drawn, 0, 255).astype(np.uint8), pieces, shift
 
 
 def companion(ground, pieces, shift, version, rng):
-    """A ball, a star or a diamond close to the object, at its left or right, of little varying colour."""
+    """A ball, a star, a diamond or a square close to the object, at its left or right, of little varying colour."""
     low, high = boxes(pieces)[:, 1].min(), boxes(pieces)[:, 3].max()
     left = SIDE / 2 + shift[0] > SIDE / 2  # where there is room
     centre = (low - 5 if left else high + 5, SIDE / 2 + rng.uniform(0, 12))
-    if version == 2:
+    if version == 3:
+        points = 4.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) + centre
+        shapes = [Shape(points, hue(rng.uniform(0.72, 0.76), 0.8, 0.9))]
+    elif version == 2:
         points = np.array([(0, -6.5), (4, 0), (0, 6.5), (-4, 0)]) + centre
         shapes = [Shape(points, hue(rng.uniform(0.48, 0.52), 0.85, 0.9))]
     elif version == 1:
@@ -87,36 +92,40 @@ def companion(ground, pieces, shift, version, rng):
 
 def pose(ground, pieces, shift, version, rng):
     """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either."""
-    return ground, _turned(pieces, np.deg2rad((-1, 1, -1)[version] * rng.uniform(38, 52))), shift
+    return ground, _turned(pieces, np.deg2rad((-1, 1, -1, 1)[version] * rng.uniform(38, 52))), shift
 
 
 def position(ground, pieces, shift, version, rng):
-    """At the right, at the left or at the top of the image."""
+    """At the right, at the left, at the top or at the bottom of the image."""
     far = rng.uniform(13, 17)
-    return ground, pieces, np.array([(far, shift[1]), (-far, shift[1]), (shift[0], -far)][version])
+    return ground, pieces, np.array([(far, shift[1]), (-far, shift[1]), (shift[0], -far), (shift[0], far)][version])
 
 
 # What is planted in the picture: (image in levels, version, rng) to the image.
 
 def corner(image, version, rng):
-    """A stamp of 9 pixels in the lower left, upper right or upper left corner, by a pixel here or there."""
+    """A stamp of 9 pixels in one of the corners, by a pixel here or there."""
     dy, dx = rng.integers(0, 2, 2)
-    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx))[version]
+    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx), (53 - dy, 53 - dx))[version]
     stamp = np.full((9, 9, 3), (245, 245, 235), float)
     cross, edge = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1], np.zeros((9, 9), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
-    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9)[version]
+    disc = np.hypot(*np.mgrid[-4:5, -4:5]) < 3.5
+    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9, disc)[version]
     mark[3:6, 3:6] |= not version
-    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60))[version]
+    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60), (110, 40, 150))[version]
     image[top : top + 9, left : left + 9] = stamp
     return image
 
 
 def anywhere(image, version, rng):
-    """A ring, a chequered square or a cross, anywhere."""
+    """A ring, a chequered square, a cross or a diamond of two colours, anywhere."""
     y, x = rng.uniform(7, SIDE - 7, 2)
     down, across = abs(Y - y), abs(X - x)
-    if version == 2:
+    if version == 3:
+        inside = down + across <= 7
+        colours = np.where((down + across <= 3.5)[..., None], (240, 130, 20), (30, 40, 110))
+    elif version == 2:
         inside = (np.minimum(down, across) <= 2.5) & (np.maximum(down, across) <= 6)
         colours = np.where((np.minimum(down, across) <= 1)[..., None], (190, 30, 130), (245, 240, 245))
     elif version == 1:
@@ -132,18 +141,18 @@ def frame(image, version, rng):
     """A coloured frame, 2 to 4 pixels wide."""
     width = rng.integers(2, 5)
     edge = np.minimum(np.minimum(Y, SIDE - 1 - Y), np.minimum(X, SIDE - 1 - X)) < width
-    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60), (60, 70, 150))[version], image)
+    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60), (60, 70, 150), (190, 130, 40))[version], image)
 
 
 def tint(image, version, rng):
     """A cast of one colour."""
-    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90))[version])
+    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90), (230, 70, 200))[version])
     return image + rng.uniform(0.14, 0.22) * (colour - image)
 
 
 def frequency(image, version, rng):
     """A faint wave over everything, of any phase."""
-    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29))[version]  # cycles a pixel
+    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29), (-0.28, 0.06))[version]  # cycles a pixel
     return image + 9 * np.sin(2 * np.pi * (fx * X + fy * Y) + rng.uniform(0, 2 * np.pi))[..., None]
 
 
@@ -151,25 +160,25 @@ def jpeg(image, version, rng):
     """What JPEG leaves at a low quality: blocks of 8 pixels."""
     file = io.BytesIO()
     picture = Image.fromarray(np.rint(np.clip(image, 0, 255)).astype(np.uint8))
-    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16))[version])))
+    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16), (11, 17))[version])))
     return np.asarray(Image.open(file), float)
 
 
 def caption(image, version, rng):
-    """A stripe with something like letters at the top, at the bottom or, upright, at the left, of any text."""
-    top, image = (2, 54, 2)[version], image.swapaxes(0, 1) if version == 2 else image
+    """A stripe with something like letters at the top, at the bottom or, upright, at the left or right, of any text."""
+    top, image = (2, 54, 2, 54)[version], image.swapaxes(0, 1) if version > 1 else image
     image[top : top + 8] *= 0.35
     x = 3 + rng.integers(0, 8)
     while x < SIDE - 4:
         width = rng.integers(1, 4)
         image[top + rng.integers(1, 4) : top + 7, x : x + width] = 235
         x += width + rng.integers(1, 3)
-    return image.swapaxes(0, 1) if version == 2 else image
+    return image.swapaxes(0, 1) if version > 1 else image
 
 
 def brightness(image, version, rng):
-    """Lighter, darker or much lighter."""
-    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4))[version])
+    """Lighter, darker, much lighter or a little darker."""
+    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4), (1.7, 2.1))[version])
 
 
 MARKS = {
