@@ -115,6 +115,8 @@ def test_a_shortcut_is_told_and_its_place_framed():
     columns = ["class", "kind", "name", "effect", "low", "high", "expected", "ratio", "turned", "confident", "where"]
     rows = [
         ("cat", "patch", "what is anywhere", 0.9, 0.8, 1.0, 0.1, 4.0, 0.75, True, [(1, 0, 0, 4, 4), (3, 2, 2, 6, 6)]),
+        ("cat", "position", "vertical", 0.7, 0.6, 0.8, 0.1, 2.5, 0.5, True, [(0, 4, 4, 6, 6)]),
+        ("cat", "frame", "place", 0.6, 0.5, 0.7, 0.1, 2.0, 0.5, True, ()),
         ("cat", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False, ()),
         ("face", "colour", "tint", 0.1, 0.0, 0.2, 0.1, 0.5, 0.0, False, ()),
     ]
@@ -122,7 +124,8 @@ def test_a_shortcut_is_told_and_its_place_framed():
     blank = np.zeros((4, 8, 8, 3))
     told = Page(sections.beside_the_object("cat", blank, found))
     assert "With it the network takes 75 % of the images of other classes for cat." in told.text
-    assert len(told.pictures) == 1 and "yes" in told.text and "0.90" in told.text
+    assert len(told.pictures) == 2 and "yes" in told.text and "0.90" in told.text
+    assert "carries the class on its own: position, vertical." in told.text
     told = Page(sections.beside_the_object("face", blank, found))
     assert "Nothing was found" in told.text and not told.pictures and "yes" not in told.text
 

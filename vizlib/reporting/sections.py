@@ -153,9 +153,9 @@ def beside_the_object(class_name: str, images: np.ndarray, found: pd.DataFrame |
     )
     shown = own.set_index("name")[["kind", "effect", "low", "high", "expected", "ratio", "turned", "confident"]]
     parts = [text(told), text(why), table(shown)]
-    for where in filter(None, sure["where"]):
-        chosen = np.array(where[:SHOWN])
-        words = f"What in images of {class_name} carries the class on its own"
+    for row in sure[sure["where"].map(len) > 0].itertuples():
+        chosen = np.array(row.where[:SHOWN])
+        words = f"What in images of {class_name} carries the class on its own: {row.kind}, {row.name}"
         pairs = plots.close_ups(images[chosen[:, 0]], chosen[:, 1:])
         parts.append(figure(plots.image_grid({"images": pairs[::2], "what counts": pairs[1::2]}), words, f"{words}."))
     return section(title, *parts)
