@@ -10,7 +10,7 @@ export TF_ENABLE_ONEDNN_OPTS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
 
 .PHONY: help demo test core lint lab notebooks report runs versions docs gallery bench realism layers train clean
-.PHONY: attribution shortcuts shortcut-samples photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
+.PHONY: attribution shortcuts shortcut-samples photo-shortcuts photo-attribution-224 photo-realism photo-realism-128 photo-realism-224 photo-layers photo-layers-224
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ photo-attribution-224: .venv/ready
 
 shortcuts: .venv/ready  ## plant shortcuts in small networks, and count how many are found
 	$(PY) scripts/shortcuts.py
+
+photo-shortcuts: .venv/ready
+	$(PY) scripts/photo_shortcuts.py --photographs $(SHARED)
 
 shortcut-samples: .venv/ready  ## count how many new images carry the marks that were planted
 	$(PY) scripts/shortcut_samples.py
