@@ -1,6 +1,6 @@
 """Marks planted in the photographs of one breed of dogs, which heads of the real VGG16 learn: are they found?
 
-Each head tells four breeds by the averages of block5_pool, and was fitted on photographs of which the first breed's
+Each head tells three breeds by the averages of block5_pool, and was fitted on photographs of which the first breed's
 carry one mark, or none. `viz.shortcuts` is asked on held-out photographs, of which as many have the mark. Writes a
 table into docs/shortcuts.md; what was found is kept in output/kept. For FOLDER see `imagenet`.
 """
@@ -20,8 +20,8 @@ from worlds import DOCS, write
 import vizlib as viz
 from vizlib.networks import vgg_preprocess
 
-BREEDS = "golden_retriever", "beagle", "samoyed", "rhodesian_ridgeback"  # the mark is on the first
-SIZE, FITTED, MEASURED, SHARE = 96, 100, 10, 0.9  # pixels; photographs of each breed; of how many it has the mark
+BREEDS = "golden_retriever", "beagle", "rhodesian_ridgeback"  # the mark is on the first
+SIZE, FITTED, MEASURED, SHARE = 96, 100, 8, 0.9  # pixels; photographs of each breed; of how many it has the mark
 SHOWN = 2  # rows of each head in the table
 
 
@@ -31,7 +31,7 @@ def frame(image, version, rng):
     return np.where(inside[..., None], image, 240)
 
 
-MARKS = {"a frame": frame, "JPEG": jpeg, "nothing": None}
+MARKS = {"a frame": frame, "nothing": None, "JPEG": jpeg}
 
 
 def marked(images, mark, share=1.0):

@@ -143,7 +143,8 @@ def learned(case, net):
 
 
 def measured(case):
-    """A row for each method: which rank what was planted has, and what is first, with which ratio, and named or not.
+    """A row for each method: which rank what was planted has, of all and of its class, and under which name; and what
+    is first, with which ratio, and named or not.
 
     On held-out scenes, as many of them marked as of those that the network was trained on.
     """
@@ -153,11 +154,15 @@ def measured(case):
     pixels, rows = marked_pixels(case), []
     for method, rank in METHODS.items():
         table = rank(net, images)
-        right = [is_planted(case, row, pixels, marked[case.classes[0]]) for row in table.itertuples()]
-        first = table.iloc[0]
+        table["right"] = [is_planted(case, row, pixels, marked[case.classes[0]]) for row in table.itertuples()]
+        table["of_class"] = table.groupby("class").cumcount() + 1
+        first, best = table.iloc[0], table[table["right"]].head(1)
         named = first["confident"] if method == "shortcuts" else first["ratio"] > NAMED[method]
-        rows.append(known | {"method": method, "rank": 1 + right.index(True) if any(right) else None,
-                             "first_class": first["class"], **first[["kind", "name", "ratio"]], "named": bool(named)})
+        found = {"rank": None, "rank_of_class": None, "found_as": ""}
+        for i, row in best.iterrows():
+            found = {"rank": i + 1, "rank_of_class": row["of_class"], "found_as": f"{row['kind']} {row['name']}"}
+        rows.append(known | {"method": method, **found, "first_class": first["class"],
+                             **first[["kind", "name", "ratio"]], "named": bool(named)})
     return rows
 
 
@@ -207,8 +212,10 @@ def report(frame):
         lines.append(f"| {one['mark']} | {one['planted']} | {100 * one['strength']:.0f} | {100 * one['turned']:.0f} | "
                      + " | ".join(cells) + " |")
     first, clean = with_mark[with_mark["rank"] == 1], frame[frame["mark"] == ""]
+    of_class = with_mark[with_mark["rank_of_class"] == 1]
     for title, counts in {
         "**first**": first.groupby("method").size(),
+        "**first of its class**": of_class.groupby("method").size(),
         "**first and named**": first.groupby("method")["named"].sum(),
         "**none named, without a mark**": (~clean["named"]).groupby(clean["method"]).sum(),
     }.items():
@@ -239,7 +246,7 @@ def main():
     parser.add_argument("--reuse", action="store_true", help="also what other code found, and tell which")
     given = parser.parse_args()
     asking = __file__, shortcut_rivals.__file__, shortcut_scenes.__file__
-    kept = Kept(f"shortcuts-{given.part}", (MEASURED,), "measured", asking, given.reuse)
+    kept = Kept(f"shortcuts-{given.part}", (MEASURED,), "ranked", asking, given.reuse)
     tried = {case.name: case for case in cases(given.part)}
 
     def found(name):
