@@ -53,15 +53,17 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
 
     Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
-    blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells
-    at its place do, in the half of the images where that is most. A position is where the object is: the centre of what
-    speaks for an image's own class (gradient times the difference from the mean colour, squared), and images are moved
-    so that it is where it is in another one. Each is a factorial experiment. Images of other
-    classes take it from images of the class or, as a control, from each other: how much higher is the margin (log odds
-    of the class) for it? Images of the class take it from each other or from others. Of a place the control is also
-    what lies in the middle of the others, moved there: any object may do as much. What it does is told in shares of the
-    gap between the mean margins of the class's images and of others: 0 is nothing, 1 makes the one the other. Of
-    waves amplitudes are exchanged, as objects lie in the phases (Oppenheim and Lim 1981).
+    blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells at its
+    place do, in the half of the images where that is most. A position is where the object is, the centre of what speaks
+    for an image's own class (gradient times the difference from the mean colour, squared): images are moved until it is
+    where that of another image is.
+
+    Each is a factorial experiment. Images of other classes take it from images of the class or, as a control, from each
+    other: how much higher is the margin (log odds of the class) for it? Images of the class take it from each other or
+    from others. Of a place the control is also what lies in the middle of the others, moved there: any object may do as
+    much. What it does is told in shares of the gap between the mean margins of the class's images and of others: 0 is
+    nothing, 1 makes the one the other. Of waves amplitudes are exchanged, as objects lie in the phases (Oppenheim and
+    Lim 1981).
 
     images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, such
     as the network was trained on. The more classes, the better is known what an object does.
