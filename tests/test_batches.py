@@ -49,8 +49,9 @@ def test_an_image_is_answered_the_same_whatever_is_beside_it(net):
     for chosen in ([0], [17], [39], [*range(5)], [3, 39, 3, 20], order):
         received = net.activations(images[chosen], names)
         for name in names:
-            expected, off = together[name][chosen], 0 if exact else 1e-6 * np.abs(together[name]).max()
-            np.testing.assert_allclose(received[name], expected, rtol=0, atol=off, err_msg=name)
+            summed = together["scores" if name == net.layers[-1] else name]  # a softmax moves by less
+            off = 0 if exact else 1e-6 * np.abs(summed).max()
+            np.testing.assert_allclose(received[name], together[name][chosen], rtol=0, atol=off, err_msg=name)
     assert len(names) > 5 and all(np.ptp(values) > 0 for values in together.values())
 
 
