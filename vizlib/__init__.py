@@ -31,7 +31,7 @@ _HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = {name: name for name in ("attribution", "partworld", "plots", "realism", "statistics")}
 _MODULES |= {"terms": "synthesis.terms"}
 
-# Read once, when TensorFlow is first imported, which leaves oneDNN off without AVX-512; see docs/backends.md.
+# Read once, when TensorFlow is first imported, which leaves oneDNN off on older processors; see docs/backends.md.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
