@@ -67,9 +67,15 @@ def serve(command, port, folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A project with the notebook of the explorer, cut after the panel, and a cell that a user adds."""
+    """A project with the notebook of the explorer in it."""
     folder = tmp_path_factory.mktemp("project") / "notebooks"
     folder.mkdir()
+    write_explorer(folder / "explorer.ipynb")
+    return folder
+
+
+def write_explorer(path):
+    """The notebook of the explorer, cut after the panel, and a cell that a user adds."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     panel = next(i for i, cell in enumerate(notebook.cells) if "viz.explore(" in cell.source)
@@ -77,8 +83,7 @@ def folder(tmp_path_factory):
         cell.outputs, cell.execution_count = [], None
     code[0].source += "\n" + FAST
     notebook.cells = [*notebook.cells[: panel + 1], nbformat.v4.new_code_cell("6 * 7")]
-    nbformat.write(notebook, folder / "explorer.ipynb")
-    return folder
+    nbformat.write(notebook, path)
 
 
 @pytest.fixture(scope="module")
@@ -321,7 +326,8 @@ def test_captions_can_be_read_in_both_themes(panel, theme):
 
 def test_the_same_notebook_under_voila(browser, folder):
     port = 18872
-    server = serve(["voila", "explorer.ipynb", f"--port={port}", "--no-browser"], port, folder)
+    write_explorer(folder / "application.ipynb")  # JupyterLab saves what was typed into the other one
+    server = serve(["voila", "application.ipynb", f"--port={port}", "--no-browser"], port, folder)
     try:
         page = browser.new_page(viewport={"width": 1600, "height": 1300})
         page.set_default_timeout(LIMIT)
@@ -372,7 +378,7 @@ def newcomer(browser, lab, folder, capsys):
     panels = []
 
     def found(name, class_name, **entered):
-        shutil.copy(folder / "explorer.ipynb", folder / f"{name}.ipynb")
+        write_explorer(folder / f"{name}.ipynb")
         begun = time.monotonic()
         panel = Panel(opened(browser, lab, name))
         panels.append(panel)
