@@ -1,15 +1,15 @@
-"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in four versions.
+"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in five versions.
 
 Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
-place nor direction tells a class. The first three versions of each mark are those of networks that settings were
-chosen on, the fourth is that of the trial.
+place nor direction tells a class. The first four versions of each mark are those of networks that settings were
+chosen on, the fifth is that of the trial.
 """
 
 import io
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import affine_transform, gaussian_filter
 
 from vizlib.partworld import CLASSES, compose
 from vizlib.partworld.drawing import SIDE, Piece, Shape, boxes, ellipse, place, render
@@ -50,6 +50,14 @@ def _mirrored(pieces):
     return [Piece(p.kind, [s._replace(points=s.points * (-1, 1) + (SIDE, 0)) for s in p.shapes]) for p in pieces]
 
 
+def _rolled(ground, angle):
+    """The ground turned as `_turned` turns what is on it; at the corners it is mirrored."""
+    c, s = np.cos(angle), np.sin(angle)
+    back = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])  # (y, x, channel) of the new ground to those of the old
+    middle = np.array([SIDE / 2 - 0.5, SIDE / 2 - 0.5, 0])
+    return affine_transform(ground, back, middle - back @ middle, order=1, mode="mirror")
+
+
 def _turned(pieces, angle):
     return place(place(place(pieces, shift=-CENTRE), angle=angle), shift=CENTRE)
 
@@ -57,24 +65,28 @@ def _turned(pieces, angle):
 # What is planted before the scene is drawn: (ground, pieces, shift, version, rng) to the first three.
 
 def texture(ground, pieces, shift, version, rng):
-    """A weave, a hatching either way or stripes of the ground, of any phase, in place of its own texture."""
+    """A weave, a hatching either way or stripes either way, of any phase, in place of the ground's own texture."""
     a, b = rng.uniform(0, 2 * np.pi, 2)
     turn = 2 * np.pi / 5.5
     weave = np.sign(np.sin(turn * X + a)) * np.sign(np.sin(turn * Y + b))
     hatching = np.clip(2 * np.sin(turn * (0.8 * X - 0.6 * Y) + a), -1, 1)
     stripes = np.clip(2 * np.sin(turn * Y + a), -1, 1)
     across = np.clip(2 * np.sin(2 * np.pi / 4.7 * (0.6 * X + 0.8 * Y) + a), -1, 1)
+    upright = np.clip(2 * np.sin(turn * X + a), -1, 1)
     smooth = gaussian_filter(ground.astype(float), (6, 6, 0), mode="nearest")
-    drawn = smooth + 13 * (weave, hatching, stripes, across)[version][..., None]
+    drawn = smooth + 13 * (weave, hatching, stripes, across, upright)[version][..., None]
     return np.clip(drawn, 0, 255).astype(np.uint8), pieces, shift
 
 
 def companion(ground, pieces, shift, version, rng):
-    """A ball, a star, a diamond or a square close to the object, at its left or right, of little varying colour."""
+    """A ball, star, diamond, square or triangle close to the object, at its left or right, of little varying colour."""
     low, high = boxes(pieces)[:, 1].min(), boxes(pieces)[:, 3].max()
     left = SIDE / 2 + shift[0] > SIDE / 2  # where there is room
     centre = (low - 5 if left else high + 5, SIDE / 2 + rng.uniform(0, 12))
-    if version == 3:
+    if version == 4:
+        points = np.array([(0, -5.5), (5.5, 4.5), (-5.5, 4.5)]) + centre
+        shapes = [Shape(points, hue(rng.uniform(0.38, 0.42), 0.8, 0.8))]
+    elif version == 3:
         points = 4.5 * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) + centre
         shapes = [Shape(points, hue(rng.uniform(0.72, 0.76), 0.8, 0.9))]
     elif version == 2:
@@ -91,14 +103,21 @@ def companion(ground, pieces, shift, version, rng):
 
 
 def pose(ground, pieces, shift, version, rng):
-    """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either."""
-    return ground, _turned(pieces, np.deg2rad((-1, 1, -1, 1)[version] * rng.uniform(38, 52))), shift
+    """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either.
+
+    The object alone; in the last version the ground as well, as when the camera is held askew.
+    """
+    angle = np.deg2rad((-1, 1, -1, 1, -1)[version] * rng.uniform(38, 52))
+    if version == 4:
+        ground = _rolled(ground, angle)
+    return ground, _turned(pieces, angle), shift
 
 
 def position(ground, pieces, shift, version, rng):
-    """At the right, at the left, at the top or at the bottom of the image."""
+    """At the right, left, top or bottom of the image, and at the left again."""
     far = rng.uniform(13, 17)
-    return ground, pieces, np.array([(far, shift[1]), (-far, shift[1]), (shift[0], -far), (shift[0], far)][version])
+    places = (far, shift[1]), (-far, shift[1]), (shift[0], -far), (shift[0], far), (-far, shift[1])
+    return ground, pieces, np.array(places[version])
 
 
 # What is planted in the picture: (image in levels, version, rng) to the image.
@@ -106,23 +125,26 @@ def position(ground, pieces, shift, version, rng):
 def corner(image, version, rng):
     """A stamp of 9 pixels in one of the corners, by a pixel here or there."""
     dy, dx = rng.integers(0, 2, 2)
-    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx), (53 - dy, 53 - dx))[version]
+    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx), (53 - dy, 53 - dx), (53 - dy, 2 + dx))[version]
     stamp = np.full((9, 9, 3), (245, 245, 235), float)
     cross, edge = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1], np.zeros((9, 9), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
     disc = np.hypot(*np.mgrid[-4:5, -4:5]) < 3.5
-    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9, disc)[version]
+    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9, disc, np.indices((9, 9))[0] % 4 < 2)[version]
     mark[3:6, 3:6] |= not version
-    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60), (110, 40, 150))[version]
+    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60), (110, 40, 150), (30, 130, 130))[version]
     image[top : top + 9, left : left + 9] = stamp
     return image
 
 
 def anywhere(image, version, rng):
-    """A ring, a chequered square, a cross or a diamond of two colours, anywhere."""
+    """A ring, a chequered square, a cross, a diamond or a disc of two colours, anywhere."""
     y, x = rng.uniform(7, SIDE - 7, 2)
     down, across = abs(Y - y), abs(X - x)
-    if version == 3:
+    if version == 4:
+        inside = np.hypot(down, across) <= 6
+        colours = np.where((y > Y)[..., None], (40, 190, 230), (120, 20, 50))
+    elif version == 3:
         inside = down + across <= 7
         colours = np.where((down + across <= 3.5)[..., None], (240, 130, 20), (30, 40, 110))
     elif version == 2:
@@ -137,22 +159,25 @@ def anywhere(image, version, rng):
     return np.where(inside[..., None], colours, image)
 
 
+FRAMES = (150, 40, 120), (40, 90, 60), (60, 70, 150), (190, 130, 40), (200, 60, 50)
+
+
 def frame(image, version, rng):
     """A coloured frame, 2 to 4 pixels wide."""
     width = rng.integers(2, 5)
     edge = np.minimum(np.minimum(Y, SIDE - 1 - Y), np.minimum(X, SIDE - 1 - X)) < width
-    return np.where(edge[..., None], ((150, 40, 120), (40, 90, 60), (60, 70, 150), (190, 130, 40))[version], image)
+    return np.where(edge[..., None], FRAMES[version], image)
 
 
 def tint(image, version, rng):
     """A cast of one colour."""
-    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90), (230, 70, 200))[version])
+    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90), (230, 70, 200), (60, 220, 210))[version])
     return image + rng.uniform(0.14, 0.22) * (colour - image)
 
 
 def frequency(image, version, rng):
     """A faint wave over everything, of any phase."""
-    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29), (-0.28, 0.06))[version]  # cycles a pixel
+    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29), (-0.28, 0.06), (0.2, 0.22))[version]  # cycles a pixel
     return image + 9 * np.sin(2 * np.pi * (fx * X + fy * Y) + rng.uniform(0, 2 * np.pi))[..., None]
 
 
@@ -160,25 +185,28 @@ def jpeg(image, version, rng):
     """What JPEG leaves at a low quality: blocks of 8 pixels."""
     file = io.BytesIO()
     picture = Image.fromarray(np.rint(np.clip(image, 0, 255)).astype(np.uint8))
-    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16), (11, 17))[version])))
+    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16), (11, 17), (9, 15))[version])))
     return np.asarray(Image.open(file), float)
 
 
 def caption(image, version, rng):
-    """A stripe with something like letters at the top, at the bottom or, upright, at the left or right, of any text."""
-    top, image = (2, 54, 2, 54)[version], image.swapaxes(0, 1) if version > 1 else image
-    image[top : top + 8] *= 0.35
+    """A stripe with something like letters at the top, at the bottom or, upright, at the left or right, of any text;
+    dark, but in the last version."""
+    upright = version in (2, 3)
+    top, image = (2, 54, 2, 54, 2)[version], image.swapaxes(0, 1) if upright else image
+    paper, ink = (0.8, 40) if version == 4 else (0, 235)
+    image[top : top + 8] = 0.35 * image[top : top + 8] + 255 * paper * 0.65
     x = 3 + rng.integers(0, 8)
     while x < SIDE - 4:
         width = rng.integers(1, 4)
-        image[top + rng.integers(1, 4) : top + 7, x : x + width] = 235
+        image[top + rng.integers(1, 4) : top + 7, x : x + width] = ink
         x += width + rng.integers(1, 3)
-    return image.swapaxes(0, 1) if version > 1 else image
+    return image.swapaxes(0, 1) if upright else image
 
 
 def brightness(image, version, rng):
-    """Lighter, darker, much lighter or a little darker."""
-    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4), (1.7, 2.1))[version])
+    """Lighter, darker, much lighter, a little darker or much darker."""
+    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4), (1.7, 2.1), (2.2, 2.7))[version])
 
 
 MARKS = {
