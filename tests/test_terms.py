@@ -176,6 +176,19 @@ def test_matched_is_sorting_in_numpy(p, q, together, monkeypatch):
         np.testing.assert_array_equal(function(*map(ops.convert_to_tensor, (values, quantiles))), expected)
 
 
+@pytest.mark.parametrize("p", [2000, 4096, 4097])
+def test_many_values_are_matched_but_for_those_that_float16_would_not_tell_apart(p):
+    rng = np.random.default_rng(p)
+    values = rng.standard_normal((3, p, 5)).astype("float32")
+    quantiles = np.broadcast_to(np.arange(p, dtype="float32")[:, None], values.shape)
+    found = np.asarray(matched(*map(ops.convert_to_tensor, (values, quantiles))))
+    np.testing.assert_array_equal(np.sort(found, axis=1), quantiles)
+    ranked = np.take_along_axis(values, found.argsort(axis=1), axis=1)  # ascending, as far as they are told apart
+    assert (np.diff(ranked, axis=1) >= -np.abs(ranked[:, 1:]) / 2**10).all()
+    if p > 4096:
+        np.testing.assert_array_equal(ranked, np.sort(values, axis=1))
+
+
 def test_marginals_by_hand():
     """Values 3, 1 to quantiles 0, 2: the larger one to 2, the smaller to 0; mean of squares over the variance of 1."""
     activations = {"k": np.array([[[[3.0], [1.0]]]], "float32")}

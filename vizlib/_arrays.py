@@ -65,10 +65,13 @@ def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
     return np.rint(as_images(images) * 255).astype(np.uint8).reshape(np.shape(images))
 
 
-def transposed(values: np.ndarray) -> np.ndarray:
-    """A contiguous transpose of values (…, m, n): (…, n, m), a few rows at a time, which the cache can hold."""
+def transposed(values: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """A contiguous transpose of values (…, m, n): (…, n, m), a few rows at a time, which the cache can hold.
+
+    out: where it is written, a new array if None.
+    """
     *many, m, n = values.shape
-    result = np.empty((*many, n, m), values.dtype)
+    result = np.empty((*many, n, m), values.dtype) if out is None else out
     for start in range(0, m, ROWS):
         result[..., start : start + ROWS] = values[..., start : start + ROWS, :].swapaxes(-1, -2)
     return result

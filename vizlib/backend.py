@@ -1,5 +1,6 @@
 """The one file that knows which array library runs below Keras: TensorFlow (default), JAX or PyTorch."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -124,14 +125,24 @@ def with_gradient(forward: Callable, backward: Callable) -> Callable:
     return compiled(function) if BACKEND == "tensorflow" else function
 
 
-SORTED = 2**18  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
+def _aligned(shape):
+    """An empty float32 array that begins where TensorFlow takes it over as it is, and does not copy it: at 64 bytes."""
+    room = np.empty(int(np.prod(shape)) + 64 // 4, "float32")
+    first = -room.ctypes.data % 64 // 4
+    return room[first : first + room.size - 64 // 4].reshape(shape)
+
+
+CORES = os.cpu_count() or 1
+SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
+NARROW = 12  # bits of a place that take those of a value, which keeps as many as float16 has; of more it keeps its own
 
 
 def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     """What values (n, p, c) are in a distribution of the same order: of each the quantile (n, q, c) of its rank.
 
     Ranks are over the second axis; each of the q ≤ p quantiles, ascending, stands for as many neighbours in the order.
-    float32 (n, p, c), without a gradient.
+    On TensorFlow values of at most 4096 positions that float16 would not tell apart may be in any order. float32
+    (n, p, c), without a gradient.
     """
     p, q = values.shape[1], quantiles.shape[1]
     which = np.repeat(np.arange(q), np.diff(np.arange(q + 1) * p // q))  # the quantile of each rank
@@ -142,28 +153,32 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
         order = values.detach().argsort(dim=1)
         return torch.empty_like(values).scatter_(1, order, quantiles[:, which])
 
-    places, many, step = np.arange(p), max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
+    many, step = max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
+    kind, bits = ("int32", (p - 1).bit_length()) if p <= 2**NARROW else ("int64", 32)
+    places = np.arange(p, dtype=kind)
 
     def assign(values, quantiles):  # in NumPy, whose sort is thirty times as fast as TensorFlow's on a CPU
-        found = np.empty_like(values)
+        found = _aligned(values.shape)
 
         def of_some(first):
             some = slice(first, first + many)
             channels = transposed(values[some])
-            rows, wanted = channels.reshape(-1, p), quantiles[some].swapaxes(1, 2).reshape(-1, q)
+            rows, wanted = channels.reshape(-1, p), transposed(quantiles[some]).reshape(-1, q)
+            if q < p:
+                wanted = np.take(wanted, which, axis=1)
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
-                bits = part.view("int32")
-                keys = (bits ^ (bits >> 31 & 0x7FFFFFFF)).astype("int64")  # in the order of the values
-                keys <<= 32
+                signed = part.view("int32")
+                keys = signed ^ (signed >> 31 & 0x7FFFFFFF)  # in the order of the values
+                keys = keys & -1 << bits if kind == "int32" else keys.astype(kind) << bits
                 keys |= places  # values with their places are sorted in half the time of argsort
                 keys.sort(axis=1)
-                keys &= 0xFFFFFFFF
-                keys += np.arange(0, keys.size, p)[:, None]  # into all of the part: half the time of put_along_axis
-                part.reshape(-1)[keys.reshape(-1)] = np.take(wanted[start : start + step], which, axis=1).reshape(-1)
-            found[some] = transposed(channels)
+                keys &= (1 << bits) - 1
+                at = keys + np.arange(0, keys.size, p)[:, None]  # into all of the part: half the time of put_along_axis
+                part.reshape(-1)[at.reshape(-1)] = wanted[start : start + step].reshape(-1)
+            transposed(channels, found[some])
 
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(CORES) as threads:
             list(threads.map(of_some, range(0, len(values), many)))
         return found
 
