@@ -117,5 +117,5 @@ clean:  ## remove what the other targets made, but .venv
 .venv/ready: setup.cfg pyproject.toml
 	@test -n "$(PYTHON)" || { echo "expected Python 3.11 or newer on the PATH; received none." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --no-compile --editable '.[test,notebooks]'
+	$(PY) -m pip install --quiet --editable '.[test,notebooks]'
 	@touch $@
