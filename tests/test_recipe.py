@@ -200,6 +200,14 @@ def test_files_without_a_recipe_are_refused(tmp_path, text):
         viz.recipe(path)
 
 
+@pytest.mark.parametrize("n", [1000, 2**19, 2**20 + 1])
+def test_what_a_file_carries_is_read_again_and_zipped_where_it_can_be(n, tmp_path):
+    text = "\u00e4" * n
+    save_image(tmp_path / "long.png", np.zeros((4, 4, 3), "float32"), {"vizlib": text})
+    assert Image.open(tmp_path / "long.png").text == {"vizlib": text}
+    assert ((tmp_path / "long.png").stat().st_size < n) == (n <= 2**19)
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "image.png"
     with pytest.raises(FileNotFoundError):

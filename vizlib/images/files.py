@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageOps, UnidentifiedImageError, features
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vizlib._arrays import to_uint8
@@ -90,7 +90,7 @@ def save_image(path: str | os.PathLike, image: ArrayLike, text: dict[str, str] |
     """
     path, carried = Path(path), PngInfo()
     for key, value in (text or {}).items():
-        carried.add_itxt(key, value)
+        carried.add_itxt(key, value, zip=len(value.encode()) <= MAX_TEXT_CHUNK)  # of which Pillow reads no more zipped
     picture = Image.fromarray(to_uint8(image))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
