@@ -114,10 +114,10 @@ def power_spectrum(images: Tensor) -> Tensor:
 
 def _differences(images):
     """Those of each pixel to its neighbours at the right and below: (n, h − 1, w − 1, colours) each."""
-    n, h, w, colours = images.shape
-    rows = ops.reshape(images, (n, h, w * colours))  # of which slices are copied faster
+    h, w, colours = images.shape[1:]
+    rows = ops.reshape(images, (-1, h, w * colours))  # of which slices are copied faster
     here, right, below = rows[:, :-1, :-colours], rows[:, :-1, colours:], rows[:, 1:, :-colours]
-    return [ops.reshape(there - here, (n, h - 1, w - 1, colours)) for there in (right, below)]
+    return [ops.reshape(there - here, (-1, h - 1, w - 1, colours)) for there in (right, below)]
 
 
 def _magnitude(images):
