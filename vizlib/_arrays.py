@@ -1,11 +1,13 @@
 """Arrays: images as the library has them, float32 RGB in [0, 1], (n, height, width, 3), and a fast transpose."""
 
+import os
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 ROWS = 64  # that are transposed at a time
+THREADS = os.cpu_count() or 1  # that work on arrays side by side
 
 # What type checkers know of arrays: dtypes, and of some how many axes there are.
 ImagesLike = NDArray[np.uint8 | np.floating[Any]]  # (n, height, width, 3), or one image (height, width, 3)

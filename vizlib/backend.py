@@ -1,6 +1,5 @@
 """The one file that knows which array library runs below Keras: TensorFlow (default), JAX or PyTorch."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from vizlib._arrays import transposed
+from vizlib._arrays import THREADS, transposed
 
 BACKEND = keras.config.backend()
 HOLDS_WEIGHTS = BACKEND == "jax"  # what is compiled has the weights in it as they were then
@@ -132,7 +131,6 @@ def _aligned(shape):
     return room[first : first + room.size - 64 // 4].reshape(shape)
 
 
-CORES = os.cpu_count() or 1
 SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
 NARROW = 12  # bits of a place that take those of a value, which keeps as many as float16 has; of more it keeps its own
 
@@ -178,7 +176,7 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
                 part.reshape(-1)[at.reshape(-1)] = wanted[start : start + step].reshape(-1)
             transposed(channels, found[some])
 
-        with ThreadPoolExecutor(CORES) as threads:
+        with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(of_some, range(0, len(values), many)))
         return found
 

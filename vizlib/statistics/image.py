@@ -122,13 +122,16 @@ def _differences(images):
 
 def _magnitude(images):
     """√(Σ dx² + dy²) over colours, from differences of neighbouring pixels: (n, h − 1, w − 1)."""
-    dx, dy = _differences(images)
+    return _length(*_differences(images))
+
+
+def _length(dx, dy):
     return ops.sqrt(ops.sum(dx**2 + dy**2, axis=-1) + EPSILON)
 
 
 def _magnitude_backwards(images, upstream):
     dx, dy = _differences(images)
-    share = (upstream / _magnitude(images))[..., None]
+    share = (upstream / _length(dx, dy))[..., None]
     dx, dy = share * dx, share * dy
 
     def placed(values, down, right):

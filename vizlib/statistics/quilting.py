@@ -1,6 +1,5 @@
 """Quilting: activations put together from patches of real ones, at one layer and at the layers below it."""
 
-import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from vizlib._arrays import Activations, Floats, Integers
+from vizlib._arrays import THREADS, Activations, Floats, Integers
 from vizlib.statistics.mixtures import LocalGaussian
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
@@ -25,7 +24,6 @@ BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
 LARGE_BYTES = 2**32  # of activations, three times over, beyond which it is told beforehand what they take
-THREADS = os.cpu_count() or 1
 
 
 class _Quilt(NamedTuple):
