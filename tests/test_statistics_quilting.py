@@ -46,10 +46,13 @@ def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach,
     draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2))
     padded = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
     apart = {}
+    rows, columns = np.mgrid[:height, :width]
     for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
+        y, x = rows + down - reach, columns + right - reach
+        outside = (y < 0) | (y >= height) | (x < 0) | (x >= width)
         for source, moved in enumerate(padded[:, down : down + height, right : right + width]):
             squared = uniform_filter(((moved - draw) ** 2).sum(axis=2), side, mode="nearest")
-            apart[source, down - reach, right - reach] = squared
+            apart[source, down - reach, right - reach] = np.where(outside, np.inf, squared)
     expected = np.array([*apart])[np.argmin([*apart.values()], axis=0)]
     np.testing.assert_array_equal(np.moveaxis(_Patches(sources).nearest(draw[None])[0], 0, 2), expected)
 
@@ -59,7 +62,7 @@ def test_every_position_is_a_mean_of_patches_of_the_sources():
     rng = np.random.default_rng(3)
     sources = rng.integers(0, 2, size=(3, 12, 12, 2)).astype(float)
     for parts, weight in ((9, ()), (12, (0.25,)), (1, (0,))):
-        found, *_ = quilted(rng.random((12, 12, 2)), sources, *weight)
+        found = quilted(rng.random((12, 12, 2)), sources, *weight)[0][1:-1, 1:-1]  # at the border there are fewer
         np.testing.assert_allclose(parts * found, np.round(parts * found), atol=1e-9)
         assert len(np.unique(np.round(parts * found))) >= min(parts + 1, 6)
 
@@ -198,6 +201,20 @@ def test_below_a_real_activation_is_what_went_with_it():
     np.testing.assert_allclose(below, lower[:5], atol=1e-4)
     for i, mixture in enumerate(mixtures):
         assert mixture.images.tolist() == [i] and mixture.weights.tolist() == [1]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_is_from_beyond_a_border(seed):
+    """Each position has whole below it what is below one of a real activation, and no row of it twice."""
+    upper, lower, above = pair(seed)
+    lower[:] = np.arange(lower.size).reshape(lower.shape)  # which tells where each number is from
+    values = np.random.default_rng(seed + 9).normal(size=(3, 8, 8, 3))
+    below = Analogies(above, values, [np.arange(30)] * 3).below(lower, beside=0)[0]
+    for draw in below.reshape(3, 8, 2, 8, 2, 2).swapaxes(2, 3).reshape(-1, 2, 2, 2):
+        image, row, column, _ = np.unravel_index(int(draw[0, 0, 0]), lower.shape)
+        np.testing.assert_array_equal(draw, lower[image, row : row + 2, column : column + 2])
+    for draw in Analogies(above, values, [np.arange(30)] * 3).below(np.ones_like(lower), beside=0.25)[0]:
+        np.testing.assert_allclose(draw, 1)  # weights are of what counts alone
 
 
 def test_below_two_halves_are_the_halves_that_went_with_them():

@@ -224,7 +224,7 @@ class _Patches:
 
     def nearest(self, draws, allowed=None):
         """For each position of draws (n, h, w, channels) the source of the nearest patch, and how far down and right of
-        it that lies: int (n, 3, h, w). allowed: bool (n, m), the sources of each; None for all.
+        it that lies, within the source: int (n, 3, h, w). allowed: bool (n, m), the sources of each; None for all.
         """
         (m, height, width), n = self.shape, len(draws)
         step = max(1, SEARCH_BYTES // (4 * height * width * m * THREADS))
@@ -236,11 +236,12 @@ class _Patches:
         barred = 0 if allowed is None else np.where(allowed, 0, np.inf).astype(wanted.dtype)
 
         def compared(moved):
-            starts = (self.reach + moved[0], self.reach + moved[1])
-            rows, columns = (slice(x, x + length) for x, length in zip(starts, self.shape[1:], strict=True))
+            places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
+            rows, columns = (slice(self.reach + at[0], self.reach + at[-1] + 1) for at in places)
             # half the squared distance, but for what is the same of all candidates
             apart = self._half[rows, columns, None] - wanted @ self._around[rows, columns].swapaxes(2, 3)
             apart = _mean_over_patches(apart) + barred
+            apart[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = np.inf
             source = apart.argmin(axis=3)
             return source, np.take_along_axis(apart, source[..., None], axis=3)[..., 0]
 
@@ -270,6 +271,7 @@ def _mean_filter(length, side):
 def _put_together(found, sources, reach, beside=1.0):
     """The mean of the patches found (3, h, w) up to `reach` positions away, as (H, W, channels).
 
+    What a patch would have beyond the border of its source does not count; a position's own is within it.
     sources: m of (H, W, channels), H ≥ h and W ≥ w. beside: the weight of those that are not a position's own.
     """
     (height, width), (fine_height, fine_width) = found.shape[1:], sources[0].shape[:2]
@@ -278,9 +280,10 @@ def _put_together(found, sources, reach, beside=1.0):
     for down, right in _square(reach if beside else 0):
         at = _within(rows * height // fine_height + down, height), _within(columns * width // fine_width + right, width)
         source, below, aside = found[:, *at]
-        below, aside = below * fine_height // height, aside * fine_width // width
-        weight = 1.0 if down == right == 0 else beside
-        patch = _taken(sources, source, _within(rows + below, fine_height), _within(columns + aside, fine_width))
+        places = rows + below * fine_height // height, columns + aside * fine_width // width
+        inside = _inside(places[0], fine_height) & _inside(places[1], fine_width)
+        weight = (inside * np.float32(1 if down == right == 0 else beside))[..., None]
+        patch = _taken(sources, source, _within(places[0], fine_height), _within(places[1], fine_width))
         total, weights = total + weight * patch, weights + weight
     return total / weights
 
@@ -302,6 +305,10 @@ def _side(height):
 
 def _square(reach):
     return product(range(-reach, reach + 1), repeat=2)
+
+
+def _inside(positions, length):
+    return (positions >= 0) & (positions < length)
 
 
 def _within(positions, length):
