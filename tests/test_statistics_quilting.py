@@ -1,5 +1,7 @@
 """Quilting: what is made of real patches, where they come from, and what a draw keeps of itself."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
@@ -9,9 +11,9 @@ from vizlib.statistics.quilting import _Patches
 from vizlib.statistics.quilting import quilted as quilted_together
 
 
-def quilted(draw, sources, *beside):
+def quilted(draw, sources, beside=1.0, centre=0.0):
     """One draw of all sources."""
-    values, found, apart = quilted_together(draw[None], sources, None, *beside)
+    values, found, apart = quilted_together(draw[None], sources, None, beside, centre)
     return values[0], found[0], apart[0]
 
 
@@ -41,20 +43,31 @@ def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
 
 
 @pytest.mark.parametrize(("height", "width", "reach", "side"), [(6, 9, 1, 3), (33, 20, 2, 9)])
-def test_the_nearest_patch_is_that_of_a_search_through_all(height, width, reach, side):
+def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, reach, side):
     rng = np.random.default_rng(11)
-    draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2))
+    draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2), loc=(5, -1))
+    draw, mean = draw + 2, sources.mean(axis=(0, 1, 2))
     padded = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    apart = {}
+    alike, over_patches = {}, partial(uniform_filter, size=side, mode="nearest")
     rows, columns = np.mgrid[:height, :width]
     for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
         y, x = rows + down - reach, columns + right - reach
         outside = (y < 0) | (y >= height) | (x < 0) | (x >= width)
         for source, moved in enumerate(padded[:, down : down + height, right : right + width]):
-            squared = uniform_filter(((moved - draw) ** 2).sum(axis=2), side, mode="nearest")
-            apart[source, down - reach, right - reach] = np.where(outside, np.inf, squared)
-    expected = np.array([*apart])[np.argmin([*apart.values()], axis=0)]
-    np.testing.assert_array_equal(np.moveaxis(_Patches(sources).nearest(draw[None])[0], 0, 2), expected)
+            product, one, other = (over_patches(np.sum(x * y, axis=2)) for x, y in
+                                   ((moved - mean, draw - mean), 2 * (moved - mean,), 2 * (draw - mean,)))
+            cosine = product / np.sqrt(one * other)
+            alike[source, down - reach, right - reach] = np.where(outside, -np.inf, cosine)
+    expected = np.array([*alike])[np.argmax([*alike.values()], axis=0)]
+    np.testing.assert_array_equal(np.moveaxis(_Patches(sources, mean).nearest(draw[None])[0], 0, 2), expected)
+
+
+def test_what_is_a_little_alike_is_taken_and_not_what_is_next_to_nothing():
+    """To which the distance is less."""
+    draw, other, faint = np.random.default_rng(13).normal(size=(3, 16, 16, 8))
+    sources = np.stack([0.4 * draw + 0.9 * other, 0.01 * faint])
+    assert np.mean((draw - sources[0]) ** 2) > 1.1 * np.mean((draw - sources[1]) ** 2)
+    assert (_Patches(sources).nearest(draw[None])[0, 0] == 0).all()
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():
@@ -73,7 +86,7 @@ def test_patches_of_one_activation_agree_and_those_of_several_do_not():
     halves = np.concatenate([sources[1, :, :8], sources[3, :, 8:]], axis=1)
     apart = [quilted(draw, sources)[2] for draw in (sources[2], halves, rng.normal(size=halves.shape))]
     assert apart[0] < 1e-20 and 0.01 < apart[1] < 0.5 * apart[2]
-    assert quilted(5 * halves + 3, 5 * sources + 3)[2] == pytest.approx(apart[1])  # whatever the units
+    assert quilted(5 * halves + 3, 5 * sources + 3, centre=3)[2] == pytest.approx(apart[1])  # whatever the units
 
 
 def test_of_two_draws_the_one_that_fits_together_best_is_kept():
@@ -85,7 +98,8 @@ def test_of_two_draws_the_one_that_fits_together_best_is_kept():
         quilts = []
         for draw in draws[2 * i : 2 * i + 2]:
             order = np.argsort(np.linalg.norm(model.coordinates_ - draw, axis=1), kind="stable")
-            quilts.append(quilted(model.inverse_transform(draw[None])[0], real[order[3:9]]))
+            layout, centre = model.inverse_transform(draw[None])[0], model.mean_.reshape(64, 3).mean(axis=0)
+            quilts.append(quilted(layout, real[order[3:9]], centre=centre))
         kept, other = sorted(quilts, key=lambda quilt: quilt[2])
         np.testing.assert_allclose(sample[i], kept[0], atol=1e-4)
         assert kept[2] < other[2]
@@ -264,11 +278,12 @@ def test_layers_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedLayout])
 def test_a_draw_moves_along_a_component(sampler):
-    """Ramps of many slopes: moved, one and the same draw is a ramp of each of the slopes asked for."""
-    rng, ramp = np.random.default_rng(0), np.linspace(-1, 1, 8)[:, None, None]
+    """Ramps of many slopes beside one of a fixed slope, as only what is beside something else has a size for a cosine:
+    moved, one and the same draw is a ramp of each of the slopes asked for."""
+    rng, ramp = np.random.default_rng(0), np.linspace(-1, 1, 8)[:, None, None] * (1, 0)
     place = np.repeat(np.linspace(-1, 1, 41), 4)
-    values = rng.normal(size=(164, 8, 8, 2), scale=0.01).astype("float32")
-    values += place[:, None, None, None].astype("float32") * ramp.astype("float32")
+    values = rng.normal(size=(164, 8, 8, 2), scale=0.01) + place[:, None, None, None] * ramp + ramp[..., ::-1]
+    values = values.astype("float32")
     model = sampler().fit(values)
     sign = np.sign(np.corrcoef(model.coordinates_[:, 0], place)[0, 1])
     where = np.array([[-1.5], [-0.5], [0.5], [1.5]])

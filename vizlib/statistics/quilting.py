@@ -86,7 +86,7 @@ class _Quilter(LocalGaussian):
                 stacklevel=4,
             )
         draws, sources = self.mixed(mixtures), self.real(self.images_[used])
-        quilts, found, apart = quilted(draws, sources, chosen[:, used], self.beside)
+        quilts, found, apart = quilted(draws, sources, chosen[:, used], self.beside, _channel_mean(self))
         shares = [_shares(self.images_[used], which) for which in found]
         return [
             _Quilt(values, mixture, self._faults(values, draw, mixture, gap))
@@ -98,15 +98,15 @@ class QuiltedGaussian(_Quilter):
     """A `LocalGaussian` whose draws are put together anew from patches of the activations around them.
 
     A mean of neighbours blurs what lies in a different place in each of them: eyes, mouths, wheels. Each patch of a
-    draw is therefore replaced by the nearest patch of activations near to it, a little moved if need be, and where
+    draw is therefore replaced by the most similar patch of activations near to it, a little moved if need be, and where
     patches overlap their mean is taken: close together, things are as in a real image, and further apart as in the
     Gaussian. The three activations nearest to the draw are left out, so that it is no copy; of two draws that one
     is kept whose patches agree more where they overlap. Patches of images were quilted by Efros & Freeman 2001, of
-    activations by Li & Wand 2016; the rounds of search and mean are those of Wexler et al. 2007. Layers without
-    positions are drawn as by `LocalGaussian`.
+    activations, by their cosines, by Li & Wand 2016; the rounds of search and mean are those of Wexler et al. 2007.
+    Layers without positions are drawn as by `LocalGaussian`.
 
-    Among images that are few or very unlike each other the nearest patches are mostly those of one, of which the draw
-    is then nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
+    Among images that are few or very unlike each other the patches are mostly those of one, of which the draw is then
+    nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
     """
 
     tries, beside, other = CANDIDATES, 1.0, "LocalGaussian"
@@ -122,7 +122,7 @@ class QuiltedLayout(_Quilter):
     """Layouts of real activations, put together anew from patches of all others.
 
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
-    any layer. A draw takes a real activation at random and replaces each patch of it by the nearest patch of any other,
+    any layer. A draw takes a real activation at random and replaces each patch of it by the most similar of any other,
     as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out, and of more
     than 512 a random 512 are looked at. Of eight layouts that one is kept which the others' patches meet best. At a
     deep layer, where an activation says what lies where and not how it looks, the draw is a new image of an old
@@ -170,7 +170,7 @@ class Analogies:
             raise ValueError(f"expected {expected}; received {values.shape}.")
         self.images = np.unique(np.concatenate(images))
         allowed = np.stack([np.isin(self.images, own) for own in images])
-        self._found = _Patches(upper.real(self.images)).nearest(values, allowed)
+        self._found = _Patches(upper.real(self.images), _channel_mean(upper)).nearest(values, allowed)
 
     def below(self, real: Activations | list[Activations], beside: float = 1.0) -> tuple[Activations, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
@@ -185,6 +185,11 @@ class Analogies:
         return values, [_shares(self.images, found[0]) for found in self._found]
 
 
+def _channel_mean(model):
+    """The mean of each channel of a fitted model, (channels,), about which patches are compared."""
+    return model.mean_.reshape(-1, model.shape_[-1]).mean(axis=0)
+
+
 def _shares(images, sources):
     """What is made of patches of images, the number of its source for each, as a mixture of those with a part."""
     weights = np.bincount(sources.ravel(), minlength=len(images)) / sources.size
@@ -192,16 +197,21 @@ def _shares(images, sources):
 
 
 def quilted(
-    draws: Activations, sources: Activations, allowed: NDArray[np.bool_] | None = None, beside: float = 1.0
+    draws: Activations,
+    sources: Activations,
+    allowed: NDArray[np.bool_] | None = None,
+    beside: float = 1.0,
+    centre: Floats | float = 0.0,
 ) -> tuple[Activations, Integers, Floats]:
-    """Activations (n, h, w, channels) of the patches of sources (m, h, w, channels) that are nearest to their own.
+    """Activations (n, h, w, channels) of the patches of sources (m, h, w, channels) that are most like their own.
 
     Also returns the source of the patch at each position, int (n, h, w), and by how much patches disagree where they
     overlap, (n,), as a share of the variance. Patches are compared over a quarter of the layer's height; they may come
     from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
-    beside: the weight in the mean of patches that are not a position's own, which have 1.
+    beside: the weight in the mean of patches that are not a position's own, which have 1. centre: (channels,), about
+    which they are compared.
     """
-    patches, found = _Patches(sources), np.empty(0, int)
+    patches, found = _Patches(sources, centre), np.empty(0, int)
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draws, allowed)
         if np.array_equal(before, found):
@@ -214,17 +224,22 @@ def quilted(
 
 
 class _Patches:
-    """The patches of sources (m, h, w, channels), to look for the nearest ones again and again."""
+    """The patches of sources (m, h, w, channels), to look for the most similar ones again and again.
 
-    def __init__(self, sources):
-        self.shape, self.reach = sources.shape[:3], max(1, sources.shape[1] // 16)
+    Similar is what has a high cosine about `centre`, as in Li & Wand 2016. The distance is least to patches in which
+    little happens, whatever is looked for.
+    """
+
+    def __init__(self, sources, centre=0.0):
+        self.shape, self.reach, self._centre = sources.shape[:3], max(1, sources.shape[1] // 16), centre
         margin = (self.reach, self.reach)
-        self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
-        self._half = np.einsum("hwmc,hwmc->hwm", self._around, self._around) / 2
+        self._around = np.pad(np.moveaxis(sources - centre, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
+        self._squares = np.einsum("hwmc,hwmc->hwm", self._around, self._around)
 
     def nearest(self, draws, allowed=None):
-        """For each position of draws (n, h, w, channels) the source of the nearest patch, and how far down and right of
-        it that lies, within the source: int (n, 3, h, w). allowed: bool (n, m), the sources of each; None for all.
+        """For each position of draws (n, h, w, channels) the source of the most similar patch, and how far down and
+        right of it that lies, within the source: int (n, 3, h, w). allowed: bool (n, m), the sources of each; None for
+        all.
         """
         (m, height, width), n = self.shape, len(draws)
         step = max(1, SEARCH_BYTES // (4 * height * width * m * THREADS))
@@ -232,24 +247,26 @@ class _Patches:
         return np.concatenate([self._nearest(draws[i], None if allowed is None else allowed[i]) for i in parts])
 
     def _nearest(self, draws, allowed):
-        wanted = np.ascontiguousarray(np.moveaxis(draws, 0, 2))
-        barred = 0 if allowed is None else np.where(allowed, 0, np.inf).astype(wanted.dtype)
+        wanted = np.ascontiguousarray(np.moveaxis(draws - self._centre, 0, 2))
+        barred = 0 if allowed is None else np.where(allowed, 0, -np.inf).astype(wanted.dtype)
+        least = np.finfo(wanted.dtype).tiny
 
         def compared(moved):
             places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
             rows, columns = (slice(self.reach + at[0], self.reach + at[-1] + 1) for at in places)
-            # half the squared distance, but for what is the same of all candidates
-            apart = self._half[rows, columns, None] - wanted @ self._around[rows, columns].swapaxes(2, 3)
-            apart = _mean_over_patches(apart) + barred
-            apart[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = np.inf
-            source = apart.argmin(axis=3)
-            return source, np.take_along_axis(apart, source[..., None], axis=3)[..., 0]
+            norms = np.sqrt(np.maximum(_mean_over_patches(self._squares[rows, columns]), least))
+            alike = _mean_over_patches(wanted @ self._around[rows, columns].swapaxes(2, 3))
+            alike /= norms[:, :, None]
+            alike += barred
+            alike[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = -np.inf
+            source = alike.argmax(axis=3)
+            return source, np.take_along_axis(alike, source[..., None], axis=3)[..., 0]
 
         moves = list(_square(self.reach))
         # BLAS's own threads wait for each other at every position.
         with threadpool_limits(1), ThreadPoolExecutor(THREADS) as threads:
-            sources, apart = map(np.stack, zip(*threads.map(compared, moves), strict=True))
-        best = apart.argmin(axis=0)[None]
+            sources, alike = map(np.stack, zip(*threads.map(compared, moves), strict=True))
+        best = alike.argmax(axis=0)[None]
         found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
         return np.moveaxis(np.stack(found), (0, 3), (1, 0))
 
