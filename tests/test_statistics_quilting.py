@@ -11,7 +11,7 @@ from vizlib.statistics.quilting import _Patches
 from vizlib.statistics.quilting import quilted as quilted_together
 
 
-def quilted(draw, sources, beside=1.0, centre=0.0):
+def quilted(draw, sources, beside=1.0, centre=None):
     """One draw of all sources."""
     values, found, apart = quilted_together(draw[None], sources, None, beside, centre)
     return values[0], found[0], apart[0]
@@ -48,26 +48,28 @@ def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, r
     draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2), loc=(5, -1))
     draw, mean = draw + 2, sources.mean(axis=(0, 1, 2))
     padded = np.pad(sources, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    alike, over_patches = {}, partial(uniform_filter, size=side, mode="nearest")
-    rows, columns = np.mgrid[:height, :width]
+    over_patches = partial(uniform_filter, size=side, mode="nearest")
+    cosines, distances, (rows, columns) = {}, {}, np.mgrid[:height, :width]
     for down, right in np.ndindex(2 * reach + 1, 2 * reach + 1):
         y, x = rows + down - reach, columns + right - reach
         outside = (y < 0) | (y >= height) | (x < 0) | (x >= width)
         for source, moved in enumerate(padded[:, down : down + height, right : right + width]):
-            product, one, other = (over_patches(np.sum(x * y, axis=2)) for x, y in
-                                   ((moved - mean, draw - mean), 2 * (moved - mean,), 2 * (draw - mean,)))
-            cosine = product / np.sqrt(one * other)
-            alike[source, down - reach, right - reach] = np.where(outside, -np.inf, cosine)
-    expected = np.array([*alike])[np.argmax([*alike.values()], axis=0)]
-    np.testing.assert_array_equal(np.moveaxis(_Patches(sources, mean).nearest(draw[None])[0], 0, 2), expected)
+            candidate, (one, other) = (source, down - reach, right - reach), (moved - mean, draw - mean)
+            product, *squares = (over_patches(x.sum(axis=2)) for x in (one * other, one**2, other**2))
+            cosines[candidate] = np.where(outside, -np.inf, product / np.sqrt(squares[0] * squares[1]))
+            distances[candidate] = np.where(outside, np.inf, over_patches(((moved - draw) ** 2).sum(axis=2)))
+    for centre, best in ((mean, np.argmax([*cosines.values()], 0)), (None, np.argmin([*distances.values()], 0))):
+        found = _Patches(sources, centre).nearest(draw[None])[0]
+        np.testing.assert_array_equal(np.moveaxis(found, 0, 2), np.array([*cosines])[best])
 
 
-def test_what_is_a_little_alike_is_taken_and_not_what_is_next_to_nothing():
+def test_by_cosine_what_is_a_little_alike_is_taken_and_not_what_is_next_to_nothing():
     """To which the distance is less."""
     draw, other, faint = np.random.default_rng(13).normal(size=(3, 16, 16, 8))
     sources = np.stack([0.4 * draw + 0.9 * other, 0.01 * faint])
     assert np.mean((draw - sources[0]) ** 2) > 1.1 * np.mean((draw - sources[1]) ** 2)
-    assert (_Patches(sources).nearest(draw[None])[0, 0] == 0).all()
+    assert (_Patches(sources, np.zeros(8)).nearest(draw[None])[0, 0] == 0).all()
+    assert (_Patches(sources).nearest(draw[None])[0, 0] == 1).mean() > 0.8
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():
@@ -86,7 +88,9 @@ def test_patches_of_one_activation_agree_and_those_of_several_do_not():
     halves = np.concatenate([sources[1, :, :8], sources[3, :, 8:]], axis=1)
     apart = [quilted(draw, sources)[2] for draw in (sources[2], halves, rng.normal(size=halves.shape))]
     assert apart[0] < 1e-20 and 0.01 < apart[1] < 0.5 * apart[2]
-    assert quilted(5 * halves + 3, 5 * sources + 3, centre=3)[2] == pytest.approx(apart[1])  # whatever the units
+    assert quilted(5 * halves + 3, 5 * sources + 3)[2] == pytest.approx(apart[1])  # whatever the units
+    by_cosine = (quilted(a * halves + b, a * sources + b, centre=np.full(4, b))[2] for a, b in ((1, 0), (5, 3)))
+    assert next(by_cosine) == pytest.approx(next(by_cosine))
 
 
 def test_of_two_draws_the_one_that_fits_together_best_is_kept():
@@ -98,8 +102,7 @@ def test_of_two_draws_the_one_that_fits_together_best_is_kept():
         quilts = []
         for draw in draws[2 * i : 2 * i + 2]:
             order = np.argsort(np.linalg.norm(model.coordinates_ - draw, axis=1), kind="stable")
-            layout, centre = model.inverse_transform(draw[None])[0], model.mean_.reshape(64, 3).mean(axis=0)
-            quilts.append(quilted(layout, real[order[3:9]], centre=centre))
+            quilts.append(quilted(model.inverse_transform(draw[None])[0], real[order[3:9]]))
         kept, other = sorted(quilts, key=lambda quilt: quilt[2])
         np.testing.assert_allclose(sample[i], kept[0], atol=1e-4)
         assert kept[2] < other[2]

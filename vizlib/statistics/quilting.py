@@ -37,11 +37,14 @@ class _Quilt(NamedTuple):
 class _Quilter(LocalGaussian):
     """The base of samplers whose draws are put together anew from patches of real activations.
 
-    Of `tries` draws for each sample that one is kept whose patches go together best. `beside`: see `quilted`. `other`:
-    the sampler to turn to where draws are nearly copies.
+    Of `tries` draws for each sample that one is kept whose patches go together best. `beside`: see `quilted`.
+    `by_cosine`: how patches are compared, by their distance if not. `other`: the sampler to turn to where draws are
+    nearly copies.
     """
 
     tries: int
+    beside: float
+    by_cosine: bool
     other: str
 
     def draw(
@@ -86,7 +89,8 @@ class _Quilter(LocalGaussian):
                 stacklevel=4,
             )
         draws, sources = self.mixed(mixtures), self.real(self.images_[used])
-        quilts, found, apart = quilted(draws, sources, chosen[:, used], self.beside, _channel_mean(self))
+        centre = _channel_mean(self) if self.by_cosine else None
+        quilts, found, apart = quilted(draws, sources, chosen[:, used], self.beside, centre)
         shares = [_shares(self.images_[used], which) for which in found]
         return [
             _Quilt(values, mixture, self._faults(values, draw, mixture, gap))
@@ -98,18 +102,18 @@ class QuiltedGaussian(_Quilter):
     """A `LocalGaussian` whose draws are put together anew from patches of the activations around them.
 
     A mean of neighbours blurs what lies in a different place in each of them: eyes, mouths, wheels. Each patch of a
-    draw is therefore replaced by the most similar patch of activations near to it, a little moved if need be, and where
+    draw is therefore replaced by the nearest patch of activations near to it, a little moved if need be, and where
     patches overlap their mean is taken: close together, things are as in a real image, and further apart as in the
     Gaussian. The three activations nearest to the draw are left out, so that it is no copy; of two draws that one
     is kept whose patches agree more where they overlap. Patches of images were quilted by Efros & Freeman 2001, of
-    activations, by their cosines, by Li & Wand 2016; the rounds of search and mean are those of Wexler et al. 2007.
-    Layers without positions are drawn as by `LocalGaussian`.
+    activations by Li & Wand 2016; the rounds of search and mean are those of Wexler et al. 2007. Layers without
+    positions are drawn as by `LocalGaussian`.
 
-    Among images that are few or very unlike each other the patches are mostly those of one, of which the draw is then
-    nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
+    Among images that are few or very unlike each other the nearest patches are mostly those of one, of which the draw
+    is then nearly a copy. `sample` and `draw` warn of it; `LocalGaussian` does not copy.
     """
 
-    tries, beside, other = CANDIDATES, 1.0, "LocalGaussian"
+    tries, beside, by_cosine, other = CANDIDATES, 1.0, False, "LocalGaussian"
 
     def __init__(self, n_neighbours: int = NEIGHBOURS, rectify: bool = False) -> None:
         super().__init__(n_neighbours, rectify)
@@ -122,16 +126,17 @@ class QuiltedLayout(_Quilter):
     """Layouts of real activations, put together anew from patches of all others.
 
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
-    any layer. A draw takes a real activation at random and replaces each patch of it by the most similar of any other,
-    as `QuiltedGaussian` does; the three activations nearest to the layout, itself among them, are left out, and of more
-    than 512 a random 512 are looked at. Of eight layouts that one is kept which the others' patches meet best. At a
-    deep layer, where an activation says what lies where and not how it looks, the draw is a new image of an old
-    arrangement. temperature: how far layouts lie from the mean of the class.
+    any layer. A draw takes a real activation at random and replaces each patch of it by the most similar patch of any
+    other, as `QuiltedGaussian` does but by their cosine about the channels' means: no patch is near, and of those that
+    are far the distance is the least to the emptiest. The three activations nearest to the layout, itself among them,
+    are left out, and of more than 512 a random 512 are looked at. Of eight layouts that one is kept which the others'
+    patches meet best. At a deep layer, where an activation says what lies where and not how it looks, the draw is a new
+    image of an old arrangement. temperature: how far layouts lie from the mean of the class.
 
     Raises ValueError where a layer has no positions.
     """
 
-    tries, beside, other = LAYOUTS, BESIDE, "QuiltedGaussian"
+    tries, beside, by_cosine, other = LAYOUTS, BESIDE, True, "QuiltedGaussian"
 
     def __init__(self, rectify: bool = False) -> None:
         super().__init__(POOL, rectify)
@@ -201,7 +206,7 @@ def quilted(
     sources: Activations,
     allowed: NDArray[np.bool_] | None = None,
     beside: float = 1.0,
-    centre: Floats | float = 0.0,
+    centre: Floats | None = None,
 ) -> tuple[Activations, Integers, Floats]:
     """Activations (n, h, w, channels) of the patches of sources (m, h, w, channels) that are most like their own.
 
@@ -209,7 +214,7 @@ def quilted(
     overlap, (n,), as a share of the variance. Patches are compared over a quarter of the layer's height; they may come
     from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
     beside: the weight in the mean of patches that are not a position's own, which have 1. centre: (channels,), about
-    which they are compared.
+    which patches are compared by their cosine; None for their distance.
     """
     patches, found = _Patches(sources, centre), np.empty(0, int)
     for _ in range(ROUNDS):
@@ -226,14 +231,14 @@ def quilted(
 class _Patches:
     """The patches of sources (m, h, w, channels), to look for the most similar ones again and again.
 
-    Similar is what has a high cosine about `centre`, as in Li & Wand 2016. The distance is least to patches in which
-    little happens, whatever is looked for.
+    centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance.
     """
 
-    def __init__(self, sources, centre=0.0):
-        self.shape, self.reach, self._centre = sources.shape[:3], max(1, sources.shape[1] // 16), centre
-        margin = (self.reach, self.reach)
-        self._around = np.pad(np.moveaxis(sources - centre, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
+    def __init__(self, sources, centre=None):
+        self.shape, self.reach, self._by_cosine = sources.shape[:3], max(1, sources.shape[1] // 16), centre is not None
+        self._centre, margin = centre if self._by_cosine else sources.dtype.type(0), (self.reach, self.reach)
+        around = np.moveaxis(sources - self._centre, 0, 2)
+        self._around = np.pad(around, (margin, margin, (0, 0), (0, 0)), mode="edge")
         self._squares = np.einsum("hwmc,hwmc->hwm", self._around, self._around)
 
     def nearest(self, draws, allowed=None):
@@ -254,9 +259,13 @@ class _Patches:
         def compared(moved):
             places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
             rows, columns = (slice(self.reach + at[0], self.reach + at[-1] + 1) for at in places)
-            norms = np.sqrt(np.maximum(_mean_over_patches(self._squares[rows, columns]), least))
-            alike = _mean_over_patches(wanted @ self._around[rows, columns].swapaxes(2, 3))
-            alike /= norms[:, :, None]
+            alike, squares = wanted @ self._around[rows, columns].swapaxes(2, 3), self._squares[rows, columns]
+            if self._by_cosine:
+                alike = _mean_over_patches(alike)
+                alike /= np.sqrt(np.maximum(_mean_over_patches(squares), least))[:, :, None]
+            else:  # minus half the squared distance, but for what is the same of all candidates
+                alike -= squares[:, :, None] / 2
+                alike = _mean_over_patches(alike)
             alike += barred
             alike[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = -np.inf
             source = alike.argmax(axis=3)
