@@ -165,9 +165,12 @@ def test_a_lower_layer_is_made_of_the_images_of_the_upper_one(store):
     values, mixtures = store.model("cat", "conv").draw(3, seed=1)
     np.testing.assert_array_equal(drawn["conv"], np.maximum(values, 0))
     real = store.activations("cat", "conv")
+    centre = statistics.quilting._channel_mean(store.model("cat", "conv"))
     for i, mixture in enumerate(mixtures):
-        np.testing.assert_array_equal(drawn.mixtures["near"][i].images, mixture.images)
-        found = statistics.quilting._Patches(real[mixture.images]).nearest(values[i : i + 1])[0]
+        found = statistics.quilting._Patches(real[mixture.images], centre).nearest(values[i : i + 1])[0]
+        under = drawn.mixtures["near"][i]
+        np.testing.assert_array_equal(under.images, mixture.images[np.unique(found[0])])
+        np.testing.assert_allclose(under.weights, np.unique(found[0], return_counts=True)[1] / found[0].size)
         expected = statistics.quilting._put_together(found, lower[mixture.images], 1)
         np.testing.assert_allclose(drawn["near"][i], np.maximum(expected, 0), rtol=1e-6)
 

@@ -159,8 +159,8 @@ class QuiltedLayout(_Quilter):
 class Analogies:
     """What lies at finer layers under activations of a layer: the image analogies of Hertzmann et al. 2001.
 
-    Where an activation is as in a patch of a real one, a finer layer is as under that patch. Details that the upper
-    layer does not tell are those that went with it.
+    Where an activation is as in a patch of a real one, the most similar by their cosine about the channels' means, a
+    finer layer is as under that patch. Details that the upper layer does not tell are those that went with it.
 
     upper: the fitted `Snapshots`, or sampler, of a layer with positions. values: float (n, *upper.shape_), as it was
     fitted: before the ReLU where its `rectify` is true. images: for each of the n which images give the patches, int
