@@ -235,10 +235,11 @@ class _Patches:
     """
 
     def __init__(self, sources, centre=None):
-        self.shape, self.reach, self._by_cosine = sources.shape[:3], max(1, sources.shape[1] // 16), centre is not None
-        self._centre, margin = centre if self._by_cosine else sources.dtype.type(0), (self.reach, self.reach)
-        around = np.moveaxis(sources - self._centre, 0, 2)
-        self._around = np.pad(around, (margin, margin, (0, 0), (0, 0)), mode="edge")
+        self.shape, self.reach, self._centre = sources.shape[:3], max(1, sources.shape[1] // 16), centre
+        margin = (self.reach, self.reach)
+        self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
+        if centre is not None:
+            self._around -= centre  # in place, as these may be gigabytes
         self._squares = np.einsum("hwmc,hwmc->hwm", self._around, self._around)
 
     def nearest(self, draws, allowed=None):
@@ -252,7 +253,8 @@ class _Patches:
         return np.concatenate([self._nearest(draws[i], None if allowed is None else allowed[i]) for i in parts])
 
     def _nearest(self, draws, allowed):
-        wanted = np.ascontiguousarray(np.moveaxis(draws - self._centre, 0, 2))
+        draws = draws if self._centre is None else draws - self._centre
+        wanted = np.ascontiguousarray(np.moveaxis(draws, 0, 2))
         barred = 0 if allowed is None else np.where(allowed, 0, -np.inf).astype(wanted.dtype)
         least = np.finfo(wanted.dtype).tiny
 
@@ -260,12 +262,11 @@ class _Patches:
             places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
             rows, columns = (slice(self.reach + at[0], self.reach + at[-1] + 1) for at in places)
             alike, squares = wanted @ self._around[rows, columns].swapaxes(2, 3), self._squares[rows, columns]
-            if self._by_cosine:
+            if self._centre is None:  # minus half the squared distance, but for what is the same of all candidates
+                alike = _mean_over_patches(alike - squares[:, :, None] / 2)
+            else:
                 alike = _mean_over_patches(alike)
                 alike /= np.sqrt(np.maximum(_mean_over_patches(squares), least))[:, :, None]
-            else:  # minus half the squared distance, but for what is the same of all candidates
-                alike -= squares[:, :, None] / 2
-                alike = _mean_over_patches(alike)
             alike += barred
             alike[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = -np.inf
             source = alike.argmax(axis=3)
