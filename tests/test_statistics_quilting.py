@@ -185,6 +185,19 @@ def test_a_layout_is_put_together_from_others(seed):
     assert np.abs(model.draw(3, seed + 1)[0] - drawn).max() > 0.1
 
 
+@pytest.mark.parametrize("n", [12, 36])
+def test_no_layout_is_drawn_twice_as_long_as_there_are_enough(n):
+    """The same halves: where two layouts are as good as each other, either could be kept for many samples."""
+    rng = np.random.default_rng(0)
+    things = rng.normal(size=(6, 16, 16, 4)).astype("float32")
+    pairs = np.array([(i, j) for i in range(6) for j in range(6)])
+    model = QuiltedLayout().fit(np.concatenate([things[pairs[:, 0], :, :8], things[pairs[:, 1], :, 8:]], axis=2))
+    for seed in range(3):
+        apart = np.abs(model.draw(n, seed)[0][:, None] - things)[:, :, 2:14]
+        left, right = (apart[:, :, :, at].mean(axis=(2, 3, 4)).argmin(1) for at in (slice(2, 6), slice(10, 14)))
+        assert len({*zip(left, right, strict=True)}) == n
+
+
 def test_a_layout_that_one_activation_gives_alone_is_passed_over():
     """Half of the layouts have a twin beside those that are left out, half are of quarters that others have too."""
     rng = np.random.default_rng(5)

@@ -60,9 +60,9 @@ class _Quilter(LocalGaussian):
             return super().draw(n, seed, temperature, places, among)
         rng, members = generator(n, seed, temperature), self._members(among)
         if places is None:
-            samples = [[[base] for base in self._bases(self.tries, rng, temperature, members)] for _ in range(n)]
+            samples = [[[base] for base in tries] for tries in self._tries(n, rng, temperature, members)]
         else:  # all draws are one sample
-            samples = [[self.moved(base, places) for base in self._bases(self.tries, rng, temperature, members)]]
+            samples = [[self.moved(base, places) for base in self._tries(1, rng, temperature, members)[0]]]
         found = iter(self._quilts([mixture for tries in samples for draws in tries for mixture in draws], members))
         tried = [[[next(found) for _ in draws] for draws in tries] for tries in samples]
         best = [min(tries, key=lambda quilts: sum(quilt.faults for quilt in quilts).tolist()) for tries in tried]
@@ -74,6 +74,10 @@ class _Quilter(LocalGaussian):
                 stacklevel=3,
             )
         return np.stack([quilt.values for quilt in kept]), [quilt.mixture for quilt in kept]
+
+    def _tries(self, n, rng, temperature, members):
+        """For each of n samples the mixtures that are tried."""
+        return [self._bases(self.tries, rng, temperature, members) for _ in range(n)]
 
     def _quilts(self, mixtures, members):
         """A `_Quilt` for each mixture, of members near it."""
@@ -130,7 +134,7 @@ class QuiltedLayout(_Quilter):
     other, as `QuiltedGaussian` does but by their cosine about the channels' means: no patch is near, and of those that
     are far the distance is the least to the emptiest. The three activations nearest to the layout, itself among them,
     are left out, and of more than 512 a random 512 are looked at. Of eight layouts that one is kept which the others'
-    patches meet best. At a deep layer, where an activation says what lies where and not how it looks, the draw is a new
+    patches meet best; none is tried for two samples as long as there are enough. At a deep layer, where an activation says what lies where and not how it looks, the draw is a new
     image of an old arrangement. temperature: how far layouts lie from the mean of the class.
 
     Raises ValueError where a layer has no positions.
@@ -141,9 +145,10 @@ class QuiltedLayout(_Quilter):
     def __init__(self, rectify: bool = False) -> None:
         super().__init__(POOL, rectify)
 
-    def _bases(self, n, rng, temperature, members):
-        layouts = rng.choice(members, min(n, len(members)), replace=False)
-        return [Mixture(self.images_[[i]], np.array([temperature])) for i in layouts]
+    def _tries(self, n, rng, temperature, members):
+        each = max(1, min(self.tries, len(members) // n))
+        layouts = np.resize(rng.permutation(members), (n, each))
+        return [[Mixture(self.images_[[i]], np.array([temperature])) for i in tries] for tries in layouts]
 
     def _members(self, among):
         members = super()._members(among)
