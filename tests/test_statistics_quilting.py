@@ -43,7 +43,8 @@ def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
 
 
 @pytest.mark.parametrize(("height", "width", "reach", "side"), [(6, 9, 1, 3), (33, 20, 2, 9)])
-def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, reach, side):
+def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, reach, side, monkeypatch):
+    monkeypatch.setattr(quilting, "COHERENCE", 0.0)
     rng = np.random.default_rng(11)
     draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2), loc=(5, -1))
     draw, mean = draw + 2, sources.mean(axis=(0, 1, 2))
@@ -211,6 +212,48 @@ def test_a_layout_that_one_activation_gives_alone_is_passed_over():
     model = QuiltedLayout().fit(np.concatenate([mixed, twins]).astype("float32"))
     shares = [mixture.weights.max() for mixture in model.draw(12, seed=0)[1]]
     assert max(shares) < 0.7 and np.median(shares) <= 0.4
+
+
+def in_pieces(draw, sources, coherence, monkeypatch):
+    """What is found for a draw, (3, h, w), and its energy: cosines, and what neighbours from one place are worth."""
+    monkeypatch.setattr(quilting, "COHERENCE", coherence)
+    (found,) = _Patches(sources, np.zeros(sources.shape[-1], "float32")).nearest(draw[None])
+    side, (height, width) = quilting._side(draw.shape[0]), draw.shape[:2]
+    cosines = 0
+    for y, x in np.ndindex(height, width):
+        source, down, right = found[:, y, x]
+        reach = np.arange(side) - side // 2
+        ys, xs = (np.clip(at + reach, 0, length - 1) for at, length in ((y, height), (x, width)))
+        own = draw[np.ix_(ys, xs)].ravel()
+        theirs = sources[source][np.ix_(np.clip(ys + down, 0, height - 1), np.clip(xs + right, 0, width - 1))].ravel()
+        cosines += own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs)
+    same = [(found.take(range(1, n), axis) == found.take(range(n - 1), axis)).all(0).sum() for axis, n in PAIRS]
+    return found, cosines, sum(same)
+
+
+PAIRS = (1, 16), (2, 16)  # of neighbours: the axis, and how many there are along it
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed, monkeypatch):
+    """By the sum that they are for, which is computed here patch by patch."""
+    rng = np.random.default_rng(seed)
+    sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
+    draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
+    alone, cosines, same = in_pieces(draw, sources, 0.0, monkeypatch)
+    found, less, more = in_pieces(draw, sources, 0.15, monkeypatch)
+    assert less <= cosines + 1e-4 and more > 1.1 * same
+    assert less + 0.15 * more > cosines + 0.15 * same
+    most = max(quilting.MOST, np.bincount(alone[0].ravel()).max() / 256)
+    assert np.bincount(found[0].ravel()).max() <= most * 256
+
+
+def test_each_position_of_a_layout_is_real_and_no_mean():
+    X = np.random.default_rng(4).normal(size=(20, 8, 8, 3)).astype("float32")
+    near = np.stack([np.roll(X, by, axis=(1, 2)) for by in np.ndindex(3, 3)])  # from up to one position away
+    for draw in QuiltedLayout().fit(X).draw(3)[0]:
+        apart = np.abs(np.roll(draw, 1, axis=(0, 1)) - near).max(axis=4)
+        np.testing.assert_array_equal(apart.min(axis=(0, 1)), 0)
 
 
 def test_a_layout_needs_positions():

@@ -19,8 +19,10 @@ NEIGHBOURS = 32
 CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
 LAYOUTS = 8  # real ones that are tried for each sample
 POOL = 512  # activations that layouts and their patches come from, at most
-MOST = 0.4  # share of patches from one activation that a layout is passed over for, if there is another
-BESIDE, BELOW = 0.25, 0.1  # of layouts the weights of patches beside a position's own, there and at the layer below
+MOST = 0.4  # share of patches from one activation beyond which no piece grows, and a layout is passed over for another
+BESIDE = 0.25  # of layouts the weight of patches beside a position's own, while patches are sought
+COHERENCE = 0.15  # what each neighbour that goes on with the same piece is worth, as a cosine
+SWEEPS = 16  # how often all positions are asked which piece they go on with, at most
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
 LARGE_BYTES = 2**32  # of activations, three times over, beyond which it is told beforehand what they take
@@ -132,10 +134,13 @@ class QuiltedLayout(_Quilter):
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
     any layer. A draw takes a real activation at random and replaces each patch of it by the most similar patch of any
     other, as `QuiltedGaussian` does but by their cosine about the channels' means: no patch is near, and of those that
-    are far the distance is the least to the emptiest. The three activations nearest to the layout, itself among them,
-    are left out, and of more than 512 a random 512 are looked at. Of eight layouts that one is kept which the others'
-    patches meet best; none is tried for two samples as long as there are enough. At a deep layer, where an activation says what lies where and not how it looks, the draw is a new
-    image of an old arrangement. temperature: how far layouts lie from the mean of the class.
+    are far the distance is the least to the emptiest. A position rather goes on with the patch of a neighbour than
+    begins another that is hardly more similar, and within such pieces the draw is as real as they are: no mean is
+    taken of what overlaps, which is of no image. The three activations nearest to the layout, itself among them, are
+    left out, and of more than 512 a random 512 are looked at. Of eight layouts that one is kept which the others'
+    patches meet best; none is tried for two samples as long as there are enough. At a deep layer, where an activation
+    says what lies where and not how it looks, the draw is a new image of an old arrangement. temperature: how far
+    layouts lie from the mean of the class.
 
     Raises ValueError where a layer has no positions.
     """
@@ -206,6 +211,11 @@ def _shares(images, sources):
     return Mixture(images[weights > 0], weights[weights > 0])
 
 
+def _largest(sources):
+    """The share of the source that most positions are from."""
+    return np.bincount(sources.ravel()).max() / sources.size
+
+
 def quilted(
     draws: Activations,
     sources: Activations,
@@ -219,7 +229,8 @@ def quilted(
     overlap, (n,), as a share of the variance. Patches are compared over a quarter of the layer's height; they may come
     from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
     beside: the weight in the mean of patches that are not a position's own, which have 1. centre: (channels,), about
-    which patches are compared by their cosine; None for their distance.
+    which patches are compared by their cosine, and then come in pieces, of which each position has its own patch and
+    no mean; None for their distance.
     """
     patches, found = _Patches(sources, centre), np.empty(0, int)
     for _ in range(ROUNDS):
@@ -230,7 +241,8 @@ def quilted(
         draws = np.stack([_put_together(places, sources, reach, beside) for places in found])
     own = np.stack([_put_together(places, sources, 0) for places in found])
     variances = np.maximum(draws.reshape(len(draws), -1).var(axis=1), np.finfo("float32").tiny)
-    return draws, found[:, 0], ((own - draws) ** 2).mean(axis=(1, 2, 3)) / variances
+    apart = ((own - draws) ** 2).mean(axis=(1, 2, 3)) / variances
+    return draws if centre is None else own, found[:, 0], apart
 
 
 class _Patches:
@@ -261,7 +273,6 @@ class _Patches:
         draws = draws if self._centre is None else draws - self._centre
         wanted = np.ascontiguousarray(np.moveaxis(draws, 0, 2))
         barred = 0 if allowed is None else np.where(allowed, 0, -np.inf).astype(wanted.dtype)
-        least = np.finfo(wanted.dtype).tiny
 
         def compared(moved):
             places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
@@ -271,7 +282,7 @@ class _Patches:
                 alike = _mean_over_patches(alike - squares[:, :, None] / 2)
             else:
                 alike = _mean_over_patches(alike)
-                alike /= np.sqrt(np.maximum(_mean_over_patches(squares), least))[:, :, None]
+                alike /= _norms(squares)[:, :, None]
             alike += barred
             alike[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = -np.inf
             source = alike.argmax(axis=3)
@@ -281,9 +292,46 @@ class _Patches:
         # BLAS's own threads wait for each other at every position.
         with threadpool_limits(1), ThreadPoolExecutor(THREADS) as threads:
             sources, alike = map(np.stack, zip(*threads.map(compared, moves), strict=True))
-        best = alike.argmax(axis=0)[None]
-        found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
-        return np.moveaxis(np.stack(found), (0, 3), (1, 0))
+            best = alike.argmax(axis=0)[None]
+            found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
+            found = np.moveaxis(np.stack(found), (0, 3), (1, 0))
+            return found if self._centre is None else np.stack([*threads.map(self._in_pieces, draws, found)])
+
+    def _in_pieces(self, draw, found):
+        """What was found for one draw, (3, h, w), but for positions that rather go on with what a neighbour has.
+
+        That is nearly as similar there, and goes together with it as in a real activation (the coherence of Ashikhmin
+        2001, here of all four neighbours). No source gets more than `MOST` of the positions by it.
+        """
+        kinds, kind = np.unique(found.reshape(3, -1), axis=1, return_inverse=True)
+        first = kind = kind.reshape(found.shape[1:])
+        cosines, (rows, columns) = self._cosines(draw, kinds), np.indices(kind.shape)
+        most = max(MOST, _largest(kinds[0, kind]))
+        for sweep in range(SWEEPS):
+            around = np.pad(kind, 1, constant_values=-1)
+            beside = np.stack([around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]])
+            offered = np.stack([kind, first, *beside])
+            worth = cosines[offered, rows, columns] + COHERENCE * (offered[:, None] == beside).sum(axis=1)
+            worth[offered < 0] = -np.inf
+            chosen = np.take_along_axis(offered, worth.argmax(axis=0)[None], axis=0)[0]
+            # Every other position at a time, as all of them would change places with their neighbours.
+            before, kind = kind, np.where((rows + columns + sweep) % 2, kind, chosen)
+            if _largest(kinds[0, kind]) > most:
+                return kinds[:, before]
+        return kinds[:, kind]
+
+    def _cosines(self, draw, kinds):
+        """Of patches around each position of a draw and those of kinds (3, k), see `nearest`: (k, h, w)."""
+        places = [np.add.outer(np.arange(length), by) for length, by in zip(self.shape[1:], kinds[1:], strict=True)]
+        alike, squares = np.empty((2, *draw.shape[:2], kinds.shape[1]), draw.dtype)
+        for i, source in enumerate(kinds[0]):
+            at = (*(slice(self.reach + x[0, i], self.reach + x[-1, i] + 1) for x in places), source)
+            alike[..., i], squares[..., i] = np.einsum("hwc,hwc->hw", self._around[at], draw), self._squares[at]
+        own = _norms(np.einsum("hwc,hwc->hw", draw, draw)[..., None])
+        cosines = _mean_over_patches(alike) / (own * _norms(squares))
+        rows, columns = map(_inside, places, self.shape[1:])
+        cosines[~(rows[:, None] & columns)] = -np.inf
+        return np.moveaxis(cosines, 2, 0)
 
 
 def _mean_over_patches(values):
@@ -292,6 +340,11 @@ def _mean_over_patches(values):
     over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
     rows = (over_rows @ values.reshape(height, -1)).reshape(height, width, -1)
     return (over_columns @ rows).reshape(values.shape)
+
+
+def _norms(squares):
+    """The roots of means of squares (h, w, …) over patches, above 0."""
+    return np.sqrt(np.maximum(_mean_over_patches(squares), np.finfo(squares.dtype).tiny))
 
 
 def _mean_filter(length, side):

@@ -8,7 +8,7 @@ import numpy as np
 from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics import Analogies, LayerPair, Mixture, QuiltedLayout, Snapshots
 from vizlib.statistics.marginals import of_regions
-from vizlib.statistics.quilting import BELOW, NEIGHBOURS
+from vizlib.statistics.quilting import NEIGHBOURS
 from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def draw(
     above = store.model(class_name, deepest, sampler, together)
     values, found = above.draw(n, seed, temperature, places, among)
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
-    beside = BELOW if isinstance(above, QuiltedLayout) else 1.0
+    beside = 0.0 if isinstance(above, QuiltedLayout) else 1.0
     for i, layer in enumerate(lower, 1):
         model = models[layer]
         if len(model.shape_) == len(above.shape_) == 3:
