@@ -43,8 +43,7 @@ def test_a_patch_may_come_from_one_position_aside_but_not_from_three():
 
 
 @pytest.mark.parametrize(("height", "width", "reach", "side"), [(6, 9, 1, 3), (33, 20, 2, 9)])
-def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, reach, side, monkeypatch):
-    monkeypatch.setattr(quilting, "COHERENCE", 0.0)
+def test_the_most_similar_patch_is_that_of_a_search_through_all(height, width, reach, side):
     rng = np.random.default_rng(11)
     draw, sources = rng.normal(size=(height, width, 2)), rng.normal(size=(3, height, width, 2), loc=(5, -1))
     draw, mean = draw + 2, sources.mean(axis=(0, 1, 2))
@@ -214,10 +213,9 @@ def test_a_layout_that_one_activation_gives_alone_is_passed_over():
     assert max(shares) < 0.7 and np.median(shares) <= 0.4
 
 
-def in_pieces(draw, sources, coherence, monkeypatch):
-    """What is found for a draw, (3, h, w), and its energy: cosines, and what neighbours from one place are worth."""
-    monkeypatch.setattr(quilting, "COHERENCE", coherence)
-    (found,) = _Patches(sources, np.zeros(sources.shape[-1], "float32")).nearest(draw[None])
+def in_pieces(draw, sources, coherence):
+    """What is found for a draw, (3, h, w), the sum of its cosines, and how many neighbours go on with one patch."""
+    (found,) = _Patches(sources, np.zeros(sources.shape[-1], "float32"), coherence).nearest(draw[None])
     side, (height, width) = quilting._side(draw.shape[0]), draw.shape[:2]
     cosines = 0
     for y, x in np.ndindex(height, width):
@@ -235,13 +233,13 @@ PAIRS = (1, 16), (2, 16)  # of neighbours: the axis, and how many there are alon
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed, monkeypatch):
+def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed):
     """By the sum that they are for, which is computed here patch by patch."""
     rng = np.random.default_rng(seed)
     sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
     draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
-    alone, cosines, same = in_pieces(draw, sources, 0.0, monkeypatch)
-    found, less, more = in_pieces(draw, sources, 0.15, monkeypatch)
+    alone, cosines, same = in_pieces(draw, sources, 0.0)
+    found, less, more = in_pieces(draw, sources, 0.15)
     assert less <= cosines + 1e-4 and more > 1.1 * same
     assert less + 0.15 * more > cosines + 0.15 * same
     most = max(quilting.MOST, np.bincount(alone[0].ravel()).max() / 256)

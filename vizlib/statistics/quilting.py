@@ -21,7 +21,7 @@ LAYOUTS = 8  # real ones that are tried for each sample
 POOL = 512  # activations that layouts and their patches come from, at most
 MOST = 0.4  # share of patches from one activation beyond which no piece grows, and a layout is passed over for another
 BESIDE = 0.25  # of layouts the weight of patches beside a position's own, while patches are sought
-COHERENCE = 0.15  # what each neighbour that goes on with the same piece is worth, as a cosine
+COHERENCE = 0.15  # of layouts what each neighbour that goes on with the same piece is worth, as a cosine
 SWEEPS = 16  # how often all positions are asked which piece they go on with, at most
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
@@ -174,18 +174,19 @@ class Analogies:
 
     upper: the fitted `Snapshots`, or sampler, of a layer with positions. values: float (n, *upper.shape_), as it was
     fitted: before the ReLU where its `rectify` is true. images: for each of the n which images give the patches, int
-    (m,). Raises ValueError for values of another shape.
+    (m,). coherence: what each neighbour that goes on with the same patch is worth, as a cosine. Raises ValueError for
+    values of another shape.
 
     `images`: all of them, int (m,), ascending.
     """
 
-    def __init__(self, upper: Snapshots, values: Floats, images: list[Integers]) -> None:
+    def __init__(self, upper: Snapshots, values: Floats, images: list[Integers], coherence: float = 0.0) -> None:
         if len(upper.shape_) != 3 or values.shape[1:] != upper.shape_:
             expected = f"activations of shape {('n', *upper.shape_)}, of a layer with positions"
             raise ValueError(f"expected {expected}; received {values.shape}.")
         self.images = np.unique(np.concatenate(images))
         allowed = np.stack([np.isin(self.images, own) for own in images])
-        self._found = _Patches(upper.real(self.images), _channel_mean(upper)).nearest(values, allowed)
+        self._found = _Patches(upper.real(self.images), _channel_mean(upper), coherence).nearest(values, allowed)
 
     def below(self, real: Activations | list[Activations], beside: float = 1.0) -> tuple[Activations, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
@@ -232,7 +233,7 @@ def quilted(
     which patches are compared by their cosine, and then come in pieces, of which each position has its own patch and
     no mean; None for their distance.
     """
-    patches, found = _Patches(sources, centre), np.empty(0, int)
+    patches, found = _Patches(sources, centre, 0.0 if centre is None else COHERENCE), np.empty(0, int)
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draws, allowed)
         if np.array_equal(before, found):
@@ -248,11 +249,13 @@ def quilted(
 class _Patches:
     """The patches of sources (m, h, w, channels), to look for the most similar ones again and again.
 
-    centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance.
+    centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance. coherence:
+    what each neighbour that goes on with the same patch is worth, as a cosine.
     """
 
-    def __init__(self, sources, centre=None):
-        self.shape, self.reach, self._centre = sources.shape[:3], max(1, sources.shape[1] // 16), centre
+    def __init__(self, sources, centre=None, coherence=0.0):
+        self.shape, self.reach = sources.shape[:3], max(1, sources.shape[1] // 16)
+        self._centre, self._coherence = centre, coherence
         margin = (self.reach, self.reach)
         self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
         if centre is not None:
@@ -295,7 +298,7 @@ class _Patches:
             best = alike.argmax(axis=0)[None]
             found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
             found = np.moveaxis(np.stack(found), (0, 3), (1, 0))
-            return found if self._centre is None else np.stack([*threads.map(self._in_pieces, draws, found)])
+            return np.stack([*threads.map(self._in_pieces, draws, found)]) if self._coherence else found
 
     def _in_pieces(self, draw, found):
         """What was found for one draw, (3, h, w), but for positions that rather go on with what a neighbour has.
@@ -311,7 +314,7 @@ class _Patches:
             around = np.pad(kind, 1, constant_values=-1)
             beside = np.stack([around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]])
             offered = np.stack([kind, first, *beside])
-            worth = cosines[offered, rows, columns] + COHERENCE * (offered[:, None] == beside).sum(axis=1)
+            worth = cosines[offered, rows, columns] + self._coherence * (offered[:, None] == beside).sum(axis=1)
             worth[offered < 0] = -np.inf
             chosen = np.take_along_axis(offered, worth.argmax(axis=0)[None], axis=0)[0]
             # Every other position at a time, as all of them would change places with their neighbours.
