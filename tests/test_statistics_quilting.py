@@ -213,6 +213,9 @@ def test_a_layout_that_one_activation_gives_alone_is_passed_over():
     assert max(shares) < 0.7 and np.median(shares) <= 0.4
 
 
+PAIRS = (1, 16), (2, 16)  # of neighbours: the axis, and how many there are along it
+
+
 def in_pieces(draw, sources, coherence):
     """What is found for a draw, (3, h, w), the sum of its cosines, and how many neighbours go on with one patch."""
     (found,) = _Patches(sources, np.zeros(sources.shape[-1], "float32"), coherence).nearest(draw[None])
@@ -227,9 +230,6 @@ def in_pieces(draw, sources, coherence):
         cosines += own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs)
     same = [(found.take(range(1, n), axis) == found.take(range(n - 1), axis)).all(0).sum() for axis, n in PAIRS]
     return found, cosines, sum(same)
-
-
-PAIRS = (1, 16), (2, 16)  # of neighbours: the axis, and how many there are along it
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -278,16 +278,15 @@ class _Patches:
         barred = 0 if allowed is None else np.where(allowed, 0, -np.inf).astype(wanted.dtype)
 
         def compared(moved):
-            places = [np.arange(length) + by for length, by in zip(self.shape[1:], moved, strict=True)]
-            rows, columns = (slice(self.reach + at[0], self.reach + at[-1] + 1) for at in places)
-            alike, squares = wanted @ self._around[rows, columns].swapaxes(2, 3), self._squares[rows, columns]
+            at, inside = self._moved(*moved)
+            alike, squares = wanted @ self._around[at].swapaxes(2, 3), self._squares[at]
             if self._centre is None:  # minus half the squared distance, but for what is the same of all candidates
                 alike = _mean_over_patches(alike - squares[:, :, None] / 2)
             else:
                 alike = _mean_over_patches(alike)
                 alike /= _norms(squares)[:, :, None]
             alike += barred
-            alike[~np.logical_and.outer(*map(_inside, places, self.shape[1:]))] = -np.inf
+            alike[~inside] = -np.inf
             source = alike.argmax(axis=3)
             return source, np.take_along_axis(alike, source[..., None], axis=3)[..., 0]
 
@@ -325,16 +324,22 @@ class _Patches:
 
     def _cosines(self, draw, kinds):
         """Of patches around each position of a draw and those of kinds (3, k), see `nearest`: (k, h, w)."""
-        places = [np.add.outer(np.arange(length), by) for length, by in zip(self.shape[1:], kinds[1:], strict=True)]
         alike, squares = np.empty((2, *draw.shape[:2], kinds.shape[1]), draw.dtype)
-        for i, source in enumerate(kinds[0]):
-            at = (*(slice(self.reach + x[0, i], self.reach + x[-1, i] + 1) for x in places), source)
-            alike[..., i], squares[..., i] = np.einsum("hwc,hwc->hw", self._around[at], draw), self._squares[at]
+        inside = np.empty(alike.shape, bool)
+        for i, (source, *moved) in enumerate(kinds.T):
+            at, inside[..., i] = self._moved(*moved)
+            alike[..., i] = np.einsum("hwc,hwc->hw", self._around[*at, source], draw)
+            squares[..., i] = self._squares[*at, source]
         own = _norms(np.einsum("hwc,hwc->hw", draw, draw)[..., None])
         cosines = _mean_over_patches(alike) / (own * _norms(squares))
-        rows, columns = map(_inside, places, self.shape[1:])
-        cosines[~(rows[:, None] & columns)] = -np.inf
+        cosines[~inside] = -np.inf
         return np.moveaxis(cosines, 2, 0)
+
+    def _moved(self, *by):
+        """What lies so far down and right of all positions: where in what is padded, and where within the source."""
+        places = [np.arange(length) + far for length, far in zip(self.shape[1:], by, strict=True)]
+        at = tuple(slice(self.reach + x[0], self.reach + x[-1] + 1) for x in places)
+        return at, np.logical_and.outer(*map(_inside, places, self.shape[1:]))
 
 
 def _mean_over_patches(values):
