@@ -213,14 +213,17 @@ def test_a_layout_that_one_activation_gives_alone_is_passed_over():
     assert max(shares) < 0.7 and np.median(shares) <= 0.4
 
 
-PAIRS = (1, 16), (2, 16)  # of neighbours: the axis, and how many there are along it
-
-
-def in_pieces(draw, sources, coherence):
-    """What is found for a draw, (3, h, w), the sum of its cosines, and how many neighbours go on with one patch."""
-    (found,) = _Patches(sources, np.zeros(sources.shape[-1], "float32"), coherence).nearest(draw[None])
+def sums(found, draw, sources):
+    """Of patches found for a draw, (3, h, w), the sum of their cosines and that of what seams cost, one by one."""
     side, (height, width) = quilting._side(draw.shape[0]), draw.shape[:2]
-    cosines = 0
+    cosines, costs = 0, 0
+
+    def goes_on(kind, y, x):
+        source, down, right = kind
+        inside = 0 <= y + down < height and 0 <= x + right < width
+        value = sources[source, y + down, x + right] if inside else np.zeros(sources.shape[-1])
+        return value / max(np.linalg.norm(value), 1e-9)
+
     for y, x in np.ndindex(height, width):
         source, down, right = found[:, y, x]
         reach = np.arange(side) - side // 2
@@ -228,22 +231,43 @@ def in_pieces(draw, sources, coherence):
         own = draw[np.ix_(ys, xs)].ravel()
         theirs = sources[source][np.ix_(np.clip(ys + down, 0, height - 1), np.clip(xs + right, 0, width - 1))].ravel()
         cosines += own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs)
-    same = [(found.take(range(1, n), axis) == found.take(range(n - 1), axis)).all(0).sum() for axis, n in PAIRS]
-    return found, cosines, sum(same)
+        for other in ((y + 1, x), (y, x + 1)):
+            if max(other) < 16 and (found[:, *other] != found[:, y, x]).any():
+                alike = [goes_on(found[:, y, x], *at) @ goes_on(found[:, *other], *at) for at in ((y, x), other)]
+                costs += 1 - np.mean(alike)
+    return cosines, costs
+
+
+def pieces(seed):
+    """A draw and sources, what is found for it at each position alone, and what in pieces."""
+    rng = np.random.default_rng(seed)
+    sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
+    draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
+    found = (_Patches(sources, np.zeros(4, "float32"), seams).nearest(draw[None])[0] for seams in (0, quilting.SEAMS))
+    return draw, sources, *found
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed):
-    """By the sum that they are for, which is computed here patch by patch."""
-    rng = np.random.default_rng(seed)
-    sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
-    draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
-    alone, cosines, same = in_pieces(draw, sources, 0.0)
-    found, less, more = in_pieces(draw, sources, 0.15)
-    assert less <= cosines + 1e-4 and more > 1.1 * same
-    assert less + 0.15 * more > cosines + 0.15 * same
+    draw, sources, alone, found = pieces(seed)
+    (cosines, costs), (less, lower) = (sums(each, draw, sources) for each in (alone, found))
+    assert less <= cosines + 1e-4 and lower < 0.9 * costs
+    assert less - quilting.SEAMS * lower > cosines - quilting.SEAMS * costs
     most = max(quilting.MOST, np.bincount(alone[0].ravel()).max() / 256)
     assert np.bincount(found[0].ravel()).max() <= most * 256
+
+
+def test_no_position_would_be_worth_more_with_what_a_neighbour_has(monkeypatch):
+    monkeypatch.setattr(quilting, "MOST", 1)
+    draw, sources, _, found = pieces(0)
+    cosines, costs = sums(found, draw, sources)
+    for y, x in np.random.default_rng(0).integers(1, 15, (16, 2)):
+        for other in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            changed = found.copy()
+            changed[:, y, x] = found[:, *other]
+            if max(changed[1:, y, x] + (y, x)) < 16 and min(changed[1:, y, x] + (y, x)) >= 0:
+                less, other_costs = sums(changed, draw, sources)
+                assert less - quilting.SEAMS * other_costs <= cosines - quilting.SEAMS * costs + 1e-4
 
 
 def test_each_position_of_a_layout_is_real_and_no_mean():

@@ -31,8 +31,28 @@ def test_distance_is_relative_to_the_target():
     assert Distance("k", targets).layers == ("k",)
 
 
-def test_distance_to_an_all_zero_target_is_finite():
-    assert np.isfinite(Distance("k", np.zeros((1, 2), "float32"))({"k": np.ones((1, 2), "float32")})).all()
+@pytest.mark.parametrize("robust", [False, True])
+def test_distance_to_an_all_zero_target_is_finite(robust):
+    for shape in ((1, 2), (1, 3, 3, 2)):
+        term = Distance("k", np.zeros(shape, "float32"), robust)
+        assert np.isfinite(term({"k": np.ones(shape, "float32")})).all()
+
+
+def test_a_robust_distance_is_the_mean_of_those_of_positions():
+    """Distances 3 and 4 at the two positions of one image, of targets whose mean square is 25, and 5 of one without."""
+    targets, activations = np.array([[[[3, 4], [0, 5]]]], "float32"), np.array([[[[0, 4], [0, 1]]]], "float32")
+    np.testing.assert_allclose(Distance("k", targets, True)({"k": activations}), [3.5 / 5], rtol=1e-6)
+    flat = Distance("k", np.array([[0, 10]], "float32"), True)
+    np.testing.assert_allclose(flat({"k": np.array([[3, 6]], "float32")}), [5 / 10], rtol=1e-6)
+
+
+def test_positions_draw_at_a_robust_distance_no_more_the_farther_they_are_from_it():
+    """The gradient of a robust distance is of one length at every position, and 0, not NaN, where there is none."""
+    targets, values = np.ones((1, 1, 3, 2), "float32"), np.array([[[[1, 1], [1, 2], [1, 101]]]], "float32")
+    measured = value_and_gradient(lambda x: (ops.sum(Distance("k", targets, True)({"k": x})), ()))
+    _, gradient = measured(ops.convert_to_tensor(values))
+    expected = np.array([[0, 0], [0, 1], [0, 1]]) / 3 / 2**0.5
+    np.testing.assert_allclose(ops.convert_to_numpy(gradient)[0, 0], expected, atol=1e-5)
 
 
 def test_class_score_is_maximised():

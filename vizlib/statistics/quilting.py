@@ -21,11 +21,12 @@ LAYOUTS = 8  # real ones that are tried for each sample
 POOL = 512  # activations that layouts and their patches come from, at most
 MOST = 0.4  # share of patches from one activation beyond which no piece grows, and a layout is passed over for another
 BESIDE = 0.25  # of layouts the weight of patches beside a position's own, while patches are sought
-COHERENCE = 0.15  # of layouts what each neighbour that goes on with the same piece is worth, as a cosine
+SEAMS = 0.2  # of layouts what a seam between two positions costs, as a cosine, where what it joins is not alike at all
 SWEEPS = 16  # how often all positions are asked which piece they go on with, at most
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
 LARGE_BYTES = 2**32  # of activations, three times over, beyond which it is told beforehand what they take
+_TINY = np.finfo("float32").tiny
 
 
 class _Quilt(NamedTuple):
@@ -135,12 +136,12 @@ class QuiltedLayout(_Quilter):
     any layer. A draw takes a real activation at random and replaces each patch of it by the most similar patch of any
     other, as `QuiltedGaussian` does but by their cosine about the channels' means: no patch is near, and of those that
     are far the distance is the least to the emptiest. A position rather goes on with the patch of a neighbour than
-    begins another that is hardly more similar, and within such pieces the draw is as real as they are: no mean is
-    taken of what overlaps, which is of no image. The three activations nearest to the layout, itself among them, are
-    left out, and of more than 512 a random 512 are looked at. Of eight layouts that one is kept which the others'
-    patches meet best; none is tried for two samples as long as there are enough. At a deep layer, where an activation
-    says what lies where and not how it looks, the draw is a new image of an old arrangement. temperature: how far
-    layouts lie from the mean of the class.
+    begins another that is hardly more similar, the more so the more a seam would show there (Kwatra et al. 2003), and
+    within such pieces the draw is as real as they are: no mean is taken of what overlaps, which is of no image. The
+    three activations nearest to the layout, itself among them, are left out, and of more than 512 a random 512 are
+    looked at. Of eight layouts that one is kept which the others' patches meet best; none is tried for two samples as
+    long as there are enough. At a deep layer, where an activation says what lies where and not how it looks, the draw
+    is a new image of an old arrangement. temperature: how far layouts lie from the mean of the class.
 
     Raises ValueError where a layer has no positions.
     """
@@ -162,7 +163,7 @@ class QuiltedLayout(_Quilter):
         return members[np.sort(np.random.default_rng(0).permutation(len(members))[:POOL])]
 
     def _faults(self, values, draw, mixture, apart):
-        missed = np.mean((values - draw) ** 2) / max(np.var(draw), np.finfo("float32").tiny)
+        missed = np.mean((values - draw) ** 2) / max(np.var(draw), _TINY)
         return np.array([mixture.weights.max() > MOST, apart + missed])
 
 
@@ -174,19 +175,19 @@ class Analogies:
 
     upper: the fitted `Snapshots`, or sampler, of a layer with positions. values: float (n, *upper.shape_), as it was
     fitted: before the ReLU where its `rectify` is true. images: for each of the n which images give the patches, int
-    (m,). coherence: what each neighbour that goes on with the same patch is worth, as a cosine. Raises ValueError for
-    values of another shape.
+    (m,). seams: what one between two patches costs where these are not alike at all, as a cosine, so that there are
+    fewer, where they are hardly seen. Raises ValueError for values of another shape.
 
     `images`: all of them, int (m,), ascending.
     """
 
-    def __init__(self, upper: Snapshots, values: Floats, images: list[Integers], coherence: float = 0.0) -> None:
+    def __init__(self, upper: Snapshots, values: Floats, images: list[Integers], seams: float = 0.0) -> None:
         if len(upper.shape_) != 3 or values.shape[1:] != upper.shape_:
             expected = f"activations of shape {('n', *upper.shape_)}, of a layer with positions"
             raise ValueError(f"expected {expected}; received {values.shape}.")
         self.images = np.unique(np.concatenate(images))
         allowed = np.stack([np.isin(self.images, own) for own in images])
-        self._found = _Patches(upper.real(self.images), _channel_mean(upper), coherence).nearest(values, allowed)
+        self._found = _Patches(upper.real(self.images), _channel_mean(upper), seams).nearest(values, allowed)
 
     def below(self, real: Activations | list[Activations], beside: float = 1.0) -> tuple[Activations, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
@@ -233,7 +234,7 @@ def quilted(
     which patches are compared by their cosine, and then come in pieces, of which each position has its own patch and
     no mean; None for their distance.
     """
-    patches, found = _Patches(sources, centre, 0.0 if centre is None else COHERENCE), np.empty(0, int)
+    patches, found = _Patches(sources, centre, 0.0 if centre is None else SEAMS), np.empty(0, int)
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draws, allowed)
         if np.array_equal(before, found):
@@ -241,7 +242,7 @@ def quilted(
         reach = max(1, _side(draws.shape[1]) // 4)
         draws = np.stack([_put_together(places, sources, reach, beside) for places in found])
     own = np.stack([_put_together(places, sources, 0) for places in found])
-    variances = np.maximum(draws.reshape(len(draws), -1).var(axis=1), np.finfo("float32").tiny)
+    variances = np.maximum(draws.reshape(len(draws), -1).var(axis=1), _TINY)
     apart = ((own - draws) ** 2).mean(axis=(1, 2, 3)) / variances
     return draws if centre is None else own, found[:, 0], apart
 
@@ -249,13 +250,13 @@ def quilted(
 class _Patches:
     """The patches of sources (m, h, w, channels), to look for the most similar ones again and again.
 
-    centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance. coherence:
-    what each neighbour that goes on with the same patch is worth, as a cosine.
+    centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance. seams:
+    what one between two patches costs where these are not alike at all, as a cosine.
     """
 
-    def __init__(self, sources, centre=None, coherence=0.0):
+    def __init__(self, sources, centre=None, seams=0.0):
         self.shape, self.reach = sources.shape[:3], max(1, sources.shape[1] // 16)
-        self._centre, self._coherence = centre, coherence
+        self._centre, self._seams = centre, seams
         margin = (self.reach, self.reach)
         self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
         if centre is not None:
@@ -297,30 +298,50 @@ class _Patches:
             best = alike.argmax(axis=0)[None]
             found = np.take_along_axis(sources, best, axis=0)[0], *np.array(moves).T[:, best[0]]
             found = np.moveaxis(np.stack(found), (0, 3), (1, 0))
-            return np.stack([*threads.map(self._in_pieces, draws, found)]) if self._coherence else found
+            return np.stack([*threads.map(self._in_pieces, draws, found)]) if self._seams else found
 
     def _in_pieces(self, draw, found):
         """What was found for one draw, (3, h, w), but for positions that rather go on with what a neighbour has.
 
-        That is nearly as similar there, and goes together with it as in a real activation (the coherence of Ashikhmin
-        2001, here of all four neighbours). No source gets more than `MOST` of the positions by it.
+        That is nearly as similar there, and what borders on it is more like what goes on there with the neighbour's:
+        seams lie where it is hardly seen (Kwatra et al. 2003, here of activations). No source gets more than `MOST` of
+        the positions by it.
         """
         kinds, kind = np.unique(found.reshape(3, -1), axis=1, return_inverse=True)
         first = kind = kind.reshape(found.shape[1:])
-        cosines, (rows, columns) = self._cosines(draw, kinds), np.indices(kind.shape)
+        cosines, places, unchanged = self._cosines(draw, kinds), np.indices(kind.shape), 0
         most = max(MOST, _largest(kinds[0, kind]))
         for sweep in range(SWEEPS):
-            around = np.pad(kind, 1, constant_values=-1)
-            beside = np.stack([around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]])
-            offered = np.stack([kind, first, *beside])
-            worth = cosines[offered, rows, columns] + self._coherence * (offered[:, None] == beside).sum(axis=1)
-            worth[offered < 0] = -np.inf
-            chosen = np.take_along_axis(offered, worth.argmax(axis=0)[None], axis=0)[0]
             # Every other position at a time, as all of them would change places with their neighbours.
-            before, kind = kind, np.where((rows + columns + sweep) % 2, kind, chosen)
+            at = np.nonzero((places.sum(axis=0) + sweep) % 2 == 0)
+            beside = [[x + far for x, far in zip(at, by, strict=True)] for by in ((-1, 0), (1, 0), (0, -1), (0, 1))]
+            there = [np.logical_and(*map(_inside, other, kind.shape)) for other in beside]
+            theirs = [kind[*map(_within, other, kind.shape)] for other in beside]
+            offered = np.stack([kind[at], first[at], *theirs])
+            worth = cosines[offered, *at]
+            for place, other, exists in zip(beside, theirs, there, strict=True):
+                seams = sum(self._unlike(kinds[:, offered], kinds[:, other], *x) for x in (at, place))
+                worth -= self._seams / 2 * exists * seams
+            before, kind = kind, kind.copy()
+            kind[at] = np.take_along_axis(offered, worth.argmax(axis=0)[None], axis=0)[0]
             if _largest(kinds[0, kind]) > most:
                 return kinds[:, before]
+            unchanged = unchanged + 1 if np.array_equal(before, kind) else 0
+            if unchanged == 2:
+                break
         return kinds[:, kind]
+
+    def _unlike(self, one, other, rows, columns):
+        """1 less the cosine of what two kinds (3, …, p) go on with at p positions: (…, p); 1 beyond their borders."""
+        inside, values, squares = True, [], []
+        for source, *moved in (one, other):
+            places = [np.add(x, far) for x, far in zip((rows, columns), moved, strict=True)]
+            inside = inside & np.logical_and(*map(_inside, places, self.shape[1:]))
+            at = *(self.reach + _within(x, length) for x, length in zip(places, self.shape[1:], strict=True)), source
+            values.append(self._around[at])
+            squares.append(self._squares[at])
+        alike = np.einsum("...pc,pc->...p", *values) / np.sqrt(np.maximum(np.multiply(*squares), _TINY))
+        return np.where((one == other[:, None]).all(axis=0), 0, 1 - inside * alike)
 
     def _cosines(self, draw, kinds):
         """Of patches around each position of a draw and those of kinds (3, k), see `nearest`: (k, h, w)."""
@@ -352,7 +373,7 @@ def _mean_over_patches(values):
 
 def _norms(squares):
     """The roots of means of squares (h, w, …) over patches, above 0."""
-    return np.sqrt(np.maximum(_mean_over_patches(squares), np.finfo(squares.dtype).tiny))
+    return np.sqrt(np.maximum(_mean_over_patches(squares), _TINY))
 
 
 def _mean_filter(length, side):

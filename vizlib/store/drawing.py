@@ -8,7 +8,7 @@ import numpy as np
 from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics import Analogies, LayerPair, Mixture, QuiltedLayout, Snapshots
 from vizlib.statistics.marginals import of_regions
-from vizlib.statistics.quilting import COHERENCE, NEIGHBOURS
+from vizlib.statistics.quilting import NEIGHBOURS, SEAMS
 from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def draw(
     above = store.model(class_name, deepest, sampler, together)
     values, found = above.draw(n, seed, temperature, places, among)
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
-    coherence, beside = (COHERENCE, 0.0) if isinstance(above, QuiltedLayout) else (0.0, 1.0)
+    seams, beside = (SEAMS, 0.0) if isinstance(above, QuiltedLayout) else (0.0, 1.0)
     for i, layer in enumerate(lower, 1):
         model = models[layer]
         if len(model.shape_) == len(above.shape_) == 3:
             images = [_sources(above, mixture) for mixture in found]
-            under = Analogies(above, values, images, coherence)
+            under = Analogies(above, values, images, seams)
             values, found = under.below(model.real(under.images), beside)
         else:
             pair, points = LayerPair(model, above), above.transform(values)
@@ -80,7 +80,7 @@ def draw(
         drawn[layer], mixtures[layer], above = model.rectified(values.copy()), found, model
     marginals = {}
     if finer:
-        under = Analogies(above, values, [mixture.images for mixture in found], coherence)
+        under = Analogies(above, values, [mixture.images for mixture in found], seams)
         real: dict[str, Any] = {layer: store.each(class_name, layer, under.images, together) for layer in finer}
         real[IMAGE] = store.real(class_name, IMAGE, under.images)
         grid = drawn[deepest].shape[1:3]

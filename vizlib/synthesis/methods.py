@@ -87,7 +87,7 @@ def reconstruct(
     marginals = getattr(drawn, "marginals", {})
     sizes = np.array([values.size for values in targets.values()])
     terms = [
-        weight * Distance(name, values)
+        weight * Distance(name, values, robust=bool(marginals))
         for weight, (name, values) in zip(sizes / sizes.sum(), targets.items(), strict=True)
     ]
     terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]

@@ -5,6 +5,7 @@ A term is frozen; `2 * term` is a new one of twice the weight. The image itself 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -72,16 +73,22 @@ class LayerTerm(Term):
 class Distance(LayerTerm):
     """‖φ(x) − t‖² / ‖t‖² to target activations t at a layer (Mahendran & Vedaldi 2015).
 
-    targets: float32 (n, h, w, channels) or (n, units), one for each image.
+    targets: float32 (n, h, w, channels) or (n, units), one for each image. robust: whether what counts is the mean over
+    positions of the distance, not of its square, over the root of the mean of ‖t‖²: positions that no image can meet,
+    such as the seams of what is put together of pieces, then do not draw others away from theirs.
     """
 
     targets: np.ndarray
+    robust: bool = False
     per_image = ("targets",)
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         axes = tuple(range(1, len(self.targets.shape)))
-        error = ops.sum((activations[self.layer] - self.targets) ** 2, axis=axes)
-        return error / ops.maximum(ops.sum(ops.square(self.targets), axis=axes), 1e-12)
+        missed, squares = ops.subtract(activations[self.layer], self.targets), ops.sum(ops.square(self.targets), axis=axes)
+        if self.robust:
+            distances, positions = _norm(missed), self.targets.shape[1:-1]
+            return ops.sum(distances, axis=axes[:-1]) / ops.maximum(ops.sqrt(squares * prod(positions)), 1e-12)
+        return ops.sum(missed**2, axis=axes) / ops.maximum(squares, 1e-12)
 
 
 @dataclass(frozen=True)
