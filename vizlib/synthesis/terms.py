@@ -84,7 +84,8 @@ class Distance(LayerTerm):
 
     def measure(self, activations: Mapping[str, Tensor]) -> Tensor:
         axes = tuple(range(1, len(self.targets.shape)))
-        missed, squares = ops.subtract(activations[self.layer], self.targets), ops.sum(ops.square(self.targets), axis=axes)
+        missed = ops.subtract(activations[self.layer], self.targets)
+        squares = ops.sum(ops.square(self.targets), axis=axes)
         if self.robust:
             distances, positions = _norm(missed), self.targets.shape[1:-1]
             return ops.sum(distances, axis=axes[:-1]) / ops.maximum(ops.sqrt(squares * prod(positions)), 1e-12)
