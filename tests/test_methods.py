@@ -153,6 +153,17 @@ def test_images_with_little_in_common_are_put_together_and_their_finer_layers_ha
     monkeypatch.setattr("vizlib.synthesis.methods.HUES", 1)
     assert made(drawn)[0] == weight and hues < 0.8 * made(drawn)[1]
 
+    robust, distance = [], viz.terms.Distance
+
+    def counted(*term, **options):
+        robust.append(options["robust"])
+        return distance(*term, **options)
+
+    monkeypatch.setattr("vizlib.synthesis.methods.Distance", counted)
+    for targets in (drawn, dict(drawn)):  # of pieces, whose seams no image has; and what may be all of one image
+        viz.reconstruct(mini, targets, steps=1, progress=False)
+    assert robust == [True, True, False, False]
+
 
 def test_a_chain_shows_each_layer_inverted(mini, store):
     runs = [

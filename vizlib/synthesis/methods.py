@@ -70,11 +70,12 @@ def reconstruct(
     With a `PCAGaussian`'s draw at temperature 0 it is the inversion of the mean activation.
 
     targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
-    {layer: such targets}, all for the same n images, such as `StatsStore.sample` draws, whose marginals are asked for
-    as well. statistics: what `terms.priors` takes, such as `store.model(class_name, "image")`: how smooth, sharp and
-    coloured images of the class are; without them no prior applies. prior_weight: scales all of the priors. start: the
-    `variables` of an earlier result, from which images move on to the targets without having to find their coarse
-    structure first. callback, progress, the returned `Result` and its errors: see `optimize`.
+    {layer: such targets}, all for the same n images, such as `StatsStore.sample` draws. Where these have marginals, as
+    layouts put together of pieces do, they are asked for as well, and the targets by a robust `Distance`. statistics:
+    what `terms.priors` takes, such as `store.model(class_name, "image")`: how smooth, sharp and coloured images of the
+    class are; without them no prior applies. prior_weight: scales all of the priors. start: the `variables` of an
+    earlier result, from which images move on to the targets without having to find their coarse structure first.
+    callback, progress, the returned `Result` and its errors: see `optimize`.
 
     Raises ValueError for targets that do not have the layer's shape or are not finite.
     """
