@@ -215,7 +215,7 @@ def test_a_layout_that_one_activation_gives_alone_is_passed_over():
 
 def sums(found, draw, sources):
     """Of patches found for a draw, (3, h, w), the sum of their cosines and that of what seams cost, one by one."""
-    side, (height, width) = quilting._side(draw.shape[0]), draw.shape[:2]
+    side, (height, width) = quilting._side(draw.shape[0], 3), draw.shape[:2]
     cosines, costs = 0, 0
 
     def goes_on(kind, y, x):
@@ -238,12 +238,15 @@ def sums(found, draw, sources):
     return cosines, costs
 
 
+COST = 0.2  # of a seam
+
+
 def pieces(seed):
     """A draw and sources, what is found for it at each position alone, and what in pieces."""
     rng = np.random.default_rng(seed)
     sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
     draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
-    found = (_Patches(sources, np.zeros(4, "float32"), seams).nearest(draw[None])[0] for seams in (0, quilting.SEAMS))
+    found = (_Patches(sources, np.zeros(4, "float32"), seams).nearest(draw[None])[0] for seams in (1e-9, COST))
     return draw, sources, *found
 
 
@@ -252,7 +255,7 @@ def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed):
     draw, sources, alone, found = pieces(seed)
     (cosines, costs), (less, lower) = (sums(each, draw, sources) for each in (alone, found))
     assert less <= cosines + 1e-4 and lower < 0.9 * costs
-    assert less - quilting.SEAMS * lower > cosines - quilting.SEAMS * costs
+    assert less - COST * lower > cosines - COST * costs
     most = max(quilting.MOST, np.bincount(alone[0].ravel()).max() / 256)
     assert np.bincount(found[0].ravel()).max() <= most * 256
 
@@ -267,7 +270,7 @@ def test_no_position_would_be_worth_more_with_what_a_neighbour_has(monkeypatch):
             changed[:, y, x] = found[:, *other]
             if max(changed[1:, y, x] + (y, x)) < 16 and min(changed[1:, y, x] + (y, x)) >= 0:
                 less, other_costs = sums(changed, draw, sources)
-                assert less - quilting.SEAMS * other_costs <= cosines - quilting.SEAMS * costs + 1e-4
+                assert less - COST * other_costs <= cosines - COST * costs + 1e-4
 
 
 def test_each_position_of_a_layout_is_real_and_no_mean():

@@ -21,7 +21,7 @@ LAYOUTS = 8  # real ones that are tried for each sample
 POOL = 512  # activations that layouts and their patches come from, at most
 MOST = 0.4  # share of patches from one activation beyond which no piece grows, and a layout is passed over for another
 BESIDE = 0.25  # of layouts the weight of patches beside a position's own, while patches are sought
-SEAMS = 0.2  # of layouts what a seam between two positions costs, as a cosine, where what it joins is not alike at all
+SEAMS = 1 / 40  # of layouts what a seam right across costs, as a mean cosine, where what it joins is not alike at all
 SWEEPS = 16  # how often all positions are asked which piece they go on with, at most
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
@@ -231,16 +231,15 @@ def quilted(
     overlap, (n,), as a share of the variance. Patches are compared over a quarter of the layer's height; they may come
     from up to a sixteenth of it away, at least one position. allowed: bool (n, m), the sources of each; None for all.
     beside: the weight in the mean of patches that are not a position's own, which have 1. centre: (channels,), about
-    which patches are compared by their cosine, and then come in pieces, of which each position has its own patch and
-    no mean; None for their distance.
+    which patches are compared by their cosine, over a third of the height, and then come in pieces, of which each
+    position has its own patch and no mean; None for their distance.
     """
-    patches, found = _Patches(sources, centre, 0.0 if centre is None else SEAMS), np.empty(0, int)
+    patches, found = _Patches(sources, centre, 0.0 if centre is None else SEAMS * draws.shape[1]), np.empty(0, int)
     for _ in range(ROUNDS):
         before, found = found, patches.nearest(draws, allowed)
         if np.array_equal(before, found):
             break
-        reach = max(1, _side(draws.shape[1]) // 4)
-        draws = np.stack([_put_together(places, sources, reach, beside) for places in found])
+        draws = np.stack([_put_together(places, sources, patches.reach, beside) for places in found])
     own = np.stack([_put_together(places, sources, 0) for places in found])
     variances = np.maximum(draws.reshape(len(draws), -1).var(axis=1), _TINY)
     apart = ((own - draws) ** 2).mean(axis=(1, 2, 3)) / variances
@@ -251,12 +250,13 @@ class _Patches:
     """The patches of sources (m, h, w, channels), to look for the most similar ones again and again.
 
     centre: (channels,), about which a high cosine is similar, as in Li & Wand 2016; None for a low distance. seams:
-    what one between two patches costs where these are not alike at all, as a cosine.
+    what one between two patches costs where these are not alike at all, as a cosine; 0 for no pieces.
     """
 
     def __init__(self, sources, centre=None, seams=0.0):
         self.shape, self.reach = sources.shape[:3], max(1, sources.shape[1] // 16)
         self._centre, self._seams = centre, seams
+        self._part = 3 if seams else 4  # of a side, over which patches are compared
         margin = (self.reach, self.reach)
         self._around = np.pad(np.moveaxis(sources, 0, 2), (margin, margin, (0, 0), (0, 0)), mode="edge")
         if centre is not None:
@@ -282,10 +282,10 @@ class _Patches:
             at, inside = self._moved(*moved)
             alike, squares = wanted @ self._around[at].swapaxes(2, 3), self._squares[at]
             if self._centre is None:  # minus half the squared distance, but for what is the same of all candidates
-                alike = _mean_over_patches(alike - squares[:, :, None] / 2)
+                alike = _mean_over_patches(alike - squares[:, :, None] / 2, self._part)
             else:
-                alike = _mean_over_patches(alike)
-                alike /= _norms(squares)[:, :, None]
+                alike = _mean_over_patches(alike, self._part)
+                alike /= _norms(squares, self._part)[:, :, None]
             alike += barred
             alike[~inside] = -np.inf
             source = alike.argmax(axis=3)
@@ -351,8 +351,8 @@ class _Patches:
             at, inside[..., i] = self._moved(*moved)
             alike[..., i] = np.einsum("hwc,hwc->hw", self._around[*at, source], draw)
             squares[..., i] = self._squares[*at, source]
-        own = _norms(np.einsum("hwc,hwc->hw", draw, draw)[..., None])
-        cosines = _mean_over_patches(alike) / (own * _norms(squares))
+        own = _norms(np.einsum("hwc,hwc->hw", draw, draw)[..., None], self._part)
+        cosines = _mean_over_patches(alike, self._part) / (own * _norms(squares, self._part))
         cosines[~inside] = -np.inf
         return np.moveaxis(cosines, 2, 0)
 
@@ -363,17 +363,17 @@ class _Patches:
         return at, np.logical_and.outer(*map(_inside, places, self.shape[1:]))
 
 
-def _mean_over_patches(values):
+def _mean_over_patches(values, part):
     """Means of (h, w, …) over the patch around each position."""
     height, width = values.shape[:2]
-    over_rows, over_columns = (_mean_filter(length, _side(height)) for length in (height, width))
+    over_rows, over_columns = (_mean_filter(length, _side(length, part)) for length in (height, width))
     rows = (over_rows @ values.reshape(height, -1)).reshape(height, width, -1)
     return (over_columns @ rows).reshape(values.shape)
 
 
-def _norms(squares):
+def _norms(squares, part):
     """The roots of means of squares (h, w, …) over patches, above 0."""
-    return np.sqrt(np.maximum(_mean_over_patches(squares), _TINY))
+    return np.sqrt(np.maximum(_mean_over_patches(squares, part), _TINY))
 
 
 def _mean_filter(length, side):
@@ -413,8 +413,8 @@ def _taken(sources, which, rows, columns):
     return taken
 
 
-def _side(height):
-    return max(3, height // 4 | 1)
+def _side(length, part):
+    return max(3, length // part | 1)
 
 
 def _square(reach):

@@ -65,7 +65,7 @@ def draw(
     above = store.model(class_name, deepest, sampler, together)
     values, found = above.draw(n, seed, temperature, places, among)
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
-    seams, beside = (SEAMS, 0.0) if isinstance(above, QuiltedLayout) else (0.0, 1.0)
+    seams, beside = (SEAMS * values.shape[1], 0.0) if isinstance(above, QuiltedLayout) else (0.0, 1.0)
     for i, layer in enumerate(lower, 1):
         model = models[layer]
         if len(model.shape_) == len(above.shape_) == 3:
