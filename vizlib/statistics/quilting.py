@@ -366,7 +366,7 @@ class _Patches:
 def _mean_over_patches(values, part):
     """Means of (h, w, …) over the patch around each position."""
     height, width = values.shape[:2]
-    over_rows, over_columns = (_mean_filter(length, _side(length, part)) for length in (height, width))
+    over_rows, over_columns = (_mean_filter(length, _side(height, part)) for length in (height, width))
     rows = (over_rows @ values.reshape(height, -1)).reshape(height, width, -1)
     return (over_columns @ rows).reshape(values.shape)
 
@@ -413,8 +413,8 @@ def _taken(sources, which, rows, columns):
     return taken
 
 
-def _side(length, part):
-    return max(3, length // part | 1)
+def _side(height, part):
+    return max(3, height // part | 1)
 
 
 def _square(reach):
