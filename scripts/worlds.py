@@ -63,7 +63,7 @@ def photographs(folder, size):
         return known, WholeJudge(known.network, POSITIONS), SimilarityJudge(known.network, JUDGED, reference)
 
     drawn, classes = ("block5_conv3", "block4_conv3"), tuple(class_names(photos / "train"))
-    return World(f"photo-{{}}-{size}", net, classes, images, judges, 350, drawn, "block5_conv3", "QuiltedLayout", False)
+    return World(f"photo-{{}}-{size}", net, classes, images, judges, 350, drawn, "block5_conv3", "Montage", False)
 
 
 def options(description, n):

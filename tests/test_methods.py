@@ -134,7 +134,7 @@ def test_images_with_little_in_common_are_put_together_and_their_finer_layers_ha
     assert {layer: x.shape[1:3] for layer, x in drawn.marginals.items()} == dict.fromkeys(
         ["block2_conv2", "block1_conv2", "image"], grid
     )
-    expected = store.model("cat", "block4_conv3", "QuiltedLayout").sample(2, seed=3)
+    expected = store.model("cat", "block4_conv3", "Montage").sample(2, seed=3)
     np.testing.assert_array_equal(drawn["block4_conv3"], expected)
     result = viz.reconstruct(mini, drawn, steps=60, progress=False)
     losses = {name: x for name, x in result.history.items() if name.startswith("Marginals")}

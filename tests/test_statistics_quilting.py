@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import Analogies, LocalGaussian, QuiltedGaussian, QuiltedLayout, Snapshots, quilting
+from vizlib.statistics import Analogies, LocalGaussian, Montage, QuiltedGaussian, Snapshots, quilting
 from vizlib.statistics.quilting import _Patches
 from vizlib.statistics.quilting import quilted as quilted_together
 
 
-def quilted(draw, sources, beside=1.0, centre=None):
+def quilted(draw, sources):
     """One draw of all sources."""
-    values, found, apart = quilted_together(draw[None], sources, None, beside, centre)
+    values, found, apart = quilted_together(draw[None], sources)
     return values[0], found[0], apart[0]
 
 
@@ -73,13 +73,12 @@ def test_by_cosine_what_is_a_little_alike_is_taken_and_not_what_is_next_to_nothi
 
 
 def test_every_position_is_a_mean_of_patches_of_the_sources():
-    """On sources that are 0 and 1 of ninths, or twelfths where those of neighbours weigh a quarter; 3 × 3 overlap."""
+    """On sources that are 0 and 1 of ninths, as 3 × 3 overlap."""
     rng = np.random.default_rng(3)
     sources = rng.integers(0, 2, size=(3, 12, 12, 2)).astype(float)
-    for parts, weight in ((9, ()), (12, (0.25,)), (1, (0,))):
-        found = quilted(rng.random((12, 12, 2)), sources, *weight)[0][1:-1, 1:-1]  # at the border there are fewer
-        np.testing.assert_allclose(parts * found, np.round(parts * found), atol=1e-9)
-        assert len(np.unique(np.round(parts * found))) >= min(parts + 1, 6)
+    found = 9 * quilted(rng.random((12, 12, 2)), sources)[0][1:-1, 1:-1]  # at the border there are fewer
+    np.testing.assert_allclose(found, np.round(found), atol=1e-8)
+    assert len(np.unique(np.round(found))) >= 6
 
 
 def test_patches_of_one_activation_agree_and_those_of_several_do_not():
@@ -89,8 +88,6 @@ def test_patches_of_one_activation_agree_and_those_of_several_do_not():
     apart = [quilted(draw, sources)[2] for draw in (sources[2], halves, rng.normal(size=halves.shape))]
     assert apart[0] < 1e-20 and 0.01 < apart[1] < 0.5 * apart[2]
     assert quilted(5 * halves + 3, 5 * sources + 3)[2] == pytest.approx(apart[1])  # whatever the units
-    by_cosine = (quilted(a * halves + b, a * sources + b, centre=np.full(4, b))[2] for a, b in ((1, 0), (5, 3)))
-    assert next(by_cosine) == pytest.approx(next(by_cosine))
 
 
 def test_of_two_draws_the_one_that_fits_together_best_is_kept():
@@ -140,7 +137,7 @@ def test_draws_that_are_copies_of_what_was_shown_are_told():
 def test_layers_so_fine_that_quilting_takes_gigabytes_are_told(monkeypatch):
     """Before activations are asked for, which take minutes themselves."""
     X = np.random.default_rng(0).normal(size=(12, 8, 8, 3)).astype("float32")
-    model = QuiltedLayout().fit(X)
+    model = QuiltedGaussian().fit(X)
     used = model.draw(1)[0]
     monkeypatch.setattr(quilting, "LARGE_BYTES", 3 * 4 * 12 * 8 * 8 * 3)
     np.testing.assert_array_equal(model.draw(1)[0], used)  # just so much is no matter
@@ -165,127 +162,6 @@ def test_what_is_left_out_is_not_used():
     assert np.abs(quilts - drawn).max(axis=(1, 2, 3)).min() > 1
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_layout_is_put_together_from_others(seed):
-    """Halves of ten things in all pairs: the layout of one pair is made of patches of others with the same halves."""
-    rng = np.random.default_rng(seed)
-    things = rng.normal(size=(10, 16, 16, 4)).astype("float32")
-    pairs = np.array([(i, j) for i in range(10) for j in range(10)])
-    values = np.concatenate([things[pairs[:, 0], :, :8], things[pairs[:, 1], :, 8:]], axis=2)
-    model = QuiltedLayout().fit(values)
-    drawn, mixtures = model.draw(3, seed)
-    for draw, mixture in zip(drawn, mixtures, strict=True):
-        i = np.abs(values - draw)[:, 2:14, 2:6].mean(axis=(1, 2, 3)).argmin()
-        j = np.abs(values - draw)[:, 2:14, 10:14].mean(axis=(1, 2, 3)).argmin()
-        np.testing.assert_allclose(draw[:, :4], things[pairs[i, 0]][:, :4], atol=1e-5)
-        np.testing.assert_allclose(draw[:, 12:], things[pairs[j, 1]][:, 12:], atol=1e-5)
-        own = 10 * pairs[i, 0] + pairs[j, 1]  # the layout itself has no part in it
-        assert own not in mixture.images and mixture.weights.sum() == pytest.approx(1) and mixture.weights.min() > 0
-    np.testing.assert_array_equal(model.draw(3, seed)[0], drawn)
-    assert np.abs(model.draw(3, seed + 1)[0] - drawn).max() > 0.1
-
-
-@pytest.mark.parametrize("n", [12, 36])
-def test_no_layout_is_drawn_twice_as_long_as_there_are_enough(n):
-    """The same halves: where two layouts are as good as each other, either could be kept for many samples."""
-    rng = np.random.default_rng(0)
-    things = rng.normal(size=(6, 16, 16, 4)).astype("float32")
-    pairs = np.array([(i, j) for i in range(6) for j in range(6)])
-    model = QuiltedLayout().fit(np.concatenate([things[pairs[:, 0], :, :8], things[pairs[:, 1], :, 8:]], axis=2))
-    for seed in range(3):
-        apart = np.abs(model.draw(n, seed)[0][:, None] - things)[:, :, 2:14]
-        left, right = (apart[:, :, :, at].mean(axis=(2, 3, 4)).argmin(1) for at in (slice(2, 6), slice(10, 14)))
-        assert len({*zip(left, right, strict=True)}) == n
-
-
-def test_a_layout_that_one_activation_gives_alone_is_passed_over():
-    """Half of the layouts have a twin beside those that are left out, half are of quarters that others have too."""
-    rng = np.random.default_rng(5)
-    things = rng.normal(size=(5, 16, 16, 4)).astype("float32")
-    quarters = things[rng.integers(5, size=(40, 2, 2))]  # (40, 2, 2, 16, 16, 4)
-    mixed = np.empty((40, 16, 16, 4), "float32")
-    for y, x in np.ndindex(2, 2):
-        at = np.s_[:, 8 * y : 8 * y + 8, 8 * x : 8 * x + 8]
-        mixed[at] = quarters[:, y, x][at]
-    twins = np.repeat(rng.normal(size=(8, 16, 16, 4)), 5, axis=0)
-    model = QuiltedLayout().fit(np.concatenate([mixed, twins]).astype("float32"))
-    shares = [mixture.weights.max() for mixture in model.draw(12, seed=0)[1]]
-    assert max(shares) < 0.7 and np.median(shares) <= 0.4
-
-
-def sums(found, draw, sources):
-    """Of patches found for a draw, (3, h, w), the sum of their cosines and that of what seams cost, one by one."""
-    side, (height, width) = quilting._side(draw.shape[0], 3), draw.shape[:2]
-    cosines, costs = 0, 0
-
-    def goes_on(kind, y, x):
-        source, down, right = kind
-        inside = 0 <= y + down < height and 0 <= x + right < width
-        value = sources[source, y + down, x + right] if inside else np.zeros(sources.shape[-1])
-        return value / max(np.linalg.norm(value), 1e-9)
-
-    for y, x in np.ndindex(height, width):
-        source, down, right = found[:, y, x]
-        reach = np.arange(side) - side // 2
-        ys, xs = (np.clip(at + reach, 0, length - 1) for at, length in ((y, height), (x, width)))
-        own = draw[np.ix_(ys, xs)].ravel()
-        theirs = sources[source][np.ix_(np.clip(ys + down, 0, height - 1), np.clip(xs + right, 0, width - 1))].ravel()
-        cosines += own @ theirs / np.linalg.norm(own) / np.linalg.norm(theirs)
-        for other in ((y + 1, x), (y, x + 1)):
-            if max(other) < 16 and (found[:, *other] != found[:, y, x]).any():
-                alike = [goes_on(found[:, y, x], *at) @ goes_on(found[:, *other], *at) for at in ((y, x), other)]
-                costs += 1 - np.mean(alike)
-    return cosines, costs
-
-
-COST = 0.2  # of a seam
-
-
-def pieces(seed):
-    """A draw and sources, what is found for it at each position alone, and what in pieces."""
-    rng = np.random.default_rng(seed)
-    sources = uniform_filter(rng.normal(size=(6, 16, 16, 4)), (0, 5, 5, 0)).astype("float32")
-    draw = uniform_filter(rng.normal(size=(16, 16, 4)), (5, 5, 0)).astype("float32")
-    found = (_Patches(sources, np.zeros(4, "float32"), seams).nearest(draw[None])[0] for seams in (1e-9, COST))
-    return draw, sources, *found
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_pieces_are_worth_more_than_what_is_most_alike_at_each_position(seed):
-    draw, sources, alone, found = pieces(seed)
-    (cosines, costs), (less, lower) = (sums(each, draw, sources) for each in (alone, found))
-    assert less <= cosines + 1e-4 and lower < 0.9 * costs
-    assert less - COST * lower > cosines - COST * costs
-    most = max(quilting.MOST, np.bincount(alone[0].ravel()).max() / 256)
-    assert np.bincount(found[0].ravel()).max() <= most * 256
-
-
-def test_no_position_would_be_worth_more_with_what_a_neighbour_has(monkeypatch):
-    monkeypatch.setattr(quilting, "MOST", 1)
-    draw, sources, _, found = pieces(0)
-    cosines, costs = sums(found, draw, sources)
-    for y, x in np.random.default_rng(0).integers(1, 15, (16, 2)):
-        for other in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-            changed = found.copy()
-            changed[:, y, x] = found[:, *other]
-            if max(changed[1:, y, x] + (y, x)) < 16 and min(changed[1:, y, x] + (y, x)) >= 0:
-                less, other_costs = sums(changed, draw, sources)
-                assert less - COST * other_costs <= cosines - COST * costs + 1e-4
-
-
-def test_each_position_of_a_layout_is_real_and_no_mean():
-    X = np.random.default_rng(4).normal(size=(20, 8, 8, 3)).astype("float32")
-    near = np.stack([np.roll(X, by, axis=(1, 2)) for by in np.ndindex(3, 3)])  # from up to one position away
-    for draw in QuiltedLayout().fit(X).draw(3)[0]:
-        apart = np.abs(np.roll(draw, 1, axis=(0, 1)) - near).max(axis=4)
-        np.testing.assert_array_equal(apart.min(axis=(0, 1)), 0)
-
-
-def test_a_layout_needs_positions():
-    with pytest.raises(ValueError, match=r"positions; received activations of shape \(10,\)"):
-        QuiltedLayout().fit(np.random.default_rng(0).normal(size=(12, 10)).astype("float32")).sample(2)
-
-
 def pair(seed, n=30):
     """Two layers on the same images, the lower with twice the positions."""
     rng = np.random.default_rng(seed)
@@ -303,16 +179,11 @@ def test_below_a_real_activation_is_what_went_with_it():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_is_from_beyond_a_border(seed):
-    """Each position has whole below it what is below one of a real activation, and no row of it twice."""
+    """What is the same of all is so below any draw: weights are of what counts alone."""
     upper, lower, above = pair(seed)
-    lower[:] = np.arange(lower.size).reshape(lower.shape)  # which tells where each number is from
     values = np.random.default_rng(seed + 9).normal(size=(3, 8, 8, 3))
-    below = Analogies(above, values, [np.arange(30)] * 3).below(lower, beside=0)[0]
-    for draw in below.reshape(3, 8, 2, 8, 2, 2).swapaxes(2, 3).reshape(-1, 2, 2, 2):
-        image, row, column, _ = np.unravel_index(int(draw[0, 0, 0]), lower.shape)
-        np.testing.assert_array_equal(draw, lower[image, row : row + 2, column : column + 2])
-    for draw in Analogies(above, values, [np.arange(30)] * 3).below(np.ones_like(lower), beside=0.25)[0]:
-        np.testing.assert_allclose(draw, 1)  # weights are of what counts alone
+    for draw in Analogies(above, values, [np.arange(30)] * 3).below(np.ones_like(lower))[0]:
+        np.testing.assert_allclose(draw, 1)
 
 
 def test_below_two_halves_are_the_halves_that_went_with_them():
@@ -360,7 +231,7 @@ def test_layers_that_do_not_fit_are_refused():
         Analogies(Snapshots().fit(upper.reshape(30, -1)), upper[:1].reshape(1, -1), some)
 
 
-@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedLayout])
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, Montage])
 def test_a_draw_moves_along_a_component(sampler):
     """Ramps of many slopes beside one of a fixed slope, as only what is beside something else has a size for a cosine:
     moved, one and the same draw is a ramp of each of the slopes asked for."""
@@ -379,7 +250,7 @@ def test_a_draw_moves_along_a_component(sampler):
     np.testing.assert_array_equal(free[0], free[3])
 
 
-@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedLayout])
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, Montage])
 def test_draws_among_some_are_made_of_them_alone(sampler):
     values = np.random.default_rng(7).normal(size=(60, 8, 8, 2)).astype("float32")
     among = np.arange(10, 30)

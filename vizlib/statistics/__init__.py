@@ -1,7 +1,7 @@
 """Estimators of what images of a class have in common, with the contract of scikit-learn.
 
 Samplers share one decomposition, `Snapshots`, and its state: each of `PCAGaussian`, `LocalGaussian`, `QuiltedGaussian`,
-`QuiltedLayout` and `BootstrapMix` can be made of the state of any other. A draw is a `Mixture` of real images.
+`Montage` and `BootstrapMix` can be made of the state of any other. A draw is a `Mixture` of real images.
 """
 
 from vizlib.statistics.agreement import sampler_agreement
@@ -17,9 +17,10 @@ from vizlib.statistics.image import (
 from vizlib.statistics.marginals import Marginals
 from vizlib.statistics.mixtures import BootstrapMix, LocalGaussian
 from vizlib.statistics.moments import Moments
+from vizlib.statistics.montage import Montage, side_by_side
 from vizlib.statistics.pairs import LayerPair
 from vizlib.statistics.patches import PatchBank
-from vizlib.statistics.quilting import Analogies, QuiltedGaussian, QuiltedLayout, quilted
+from vizlib.statistics.quilting import Analogies, QuiltedGaussian, quilted
 from vizlib.statistics.snapshots import Mixture, Snapshots
 from vizlib.statistics.strongest import Strongest
 
@@ -33,10 +34,10 @@ __all__ = [
     "Marginals",
     "Mixture",
     "Moments",
+    "Montage",
     "PCAGaussian",
     "PatchBank",
     "QuiltedGaussian",
-    "QuiltedLayout",
     "Snapshots",
     "Strongest",
     "colour_composition",
@@ -46,5 +47,6 @@ __all__ = [
     "quilted",
     "relative_mahalanobis",
     "sampler_agreement",
+    "side_by_side",
     "total_variation",
 ]

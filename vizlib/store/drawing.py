@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from vizlib._arrays import Activations, Floats, Integers
-from vizlib.statistics import Analogies, LayerPair, Mixture, QuiltedLayout, Snapshots
+from vizlib.statistics import Analogies, LayerPair, Mixture, Snapshots, side_by_side
 from vizlib.statistics.marginals import of_regions
-from vizlib.statistics.quilting import NEIGHBOURS, SEAMS
+from vizlib.statistics.quilting import NEIGHBOURS
 from vizlib.store.files import IMAGE
 
 if TYPE_CHECKING:
@@ -60,18 +60,19 @@ def draw(
     facts["entries"] = {layer: sha256 for layer, sha256 in store.entries(class_name).items() if layer in used}
     deepest, *lower = by_place
     sampler = store.sampler(class_name, deepest)
-    together = (*(lower if sampler == "QuiltedLayout" else by_place), *finer)  # which the network is asked for at once
+    together = (*(lower if sampler == "Montage" else by_place), *finer)  # which the network is asked for at once
     models = {layer: store.model(class_name, layer, "Snapshots", together) for layer in lower}
     above = store.model(class_name, deepest, sampler, together)
     values, found = above.draw(n, seed, temperature, places, among)
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
-    seams, beside = (SEAMS * values.shape[1], 0.0) if isinstance(above, QuiltedLayout) else (0.0, 1.0)
     for i, layer in enumerate(lower, 1):
         model = models[layer]
-        if len(model.shape_) == len(above.shape_) == 3:
-            images = [_sources(above, mixture) for mixture in found]
-            under = Analogies(above, values, images, seams)
-            values, found = under.below(model.real(under.images), beside)
+        if len(model.shape_) == 3 and found[0].layout is not None:
+            images = _of(found)
+            values = side_by_side(found, images, model.real(images))
+        elif len(model.shape_) == len(above.shape_) == 3:
+            under = Analogies(above, values, [_sources(above, mixture) for mixture in found])
+            values, found = under.below(model.real(under.images))
         else:
             pair, points = LayerPair(model, above), above.transform(values)
             draws = (pair.mixtures_given(point, 1, [seed, i, j], temperature) for j, point in enumerate(points))
@@ -80,11 +81,11 @@ def draw(
         drawn[layer], mixtures[layer], above = model.rectified(values.copy()), found, model
     marginals = {}
     if finer:
-        under = Analogies(above, values, [mixture.images for mixture in found], seams)
-        real: dict[str, Any] = {layer: store.each(class_name, layer, under.images, together) for layer in finer}
-        real[IMAGE] = store.real(class_name, IMAGE, under.images)
+        images = _of(found)
+        real: dict[str, Any] = {layer: store.each(class_name, layer, images, together) for layer in finer}
+        real[IMAGE] = store.real(class_name, IMAGE, images)
         grid = drawn[deepest].shape[1:3]
-        marginals = {layer: of_regions(under.below(x, beside=0)[0], *grid) for layer, x in real.items()}
+        marginals = {layer: of_regions(side_by_side(found, images, x), *grid) for layer, x in real.items()}
     return Draw(drawn, facts, mixtures, marginals)
 
 
@@ -101,9 +102,14 @@ def _chosen(store, class_name, layers):
     if not down:
         received = ", ".join(known[1:]) or "none"
         raise ValueError(f"expected layers with positions of {class_name!r}; received {received}.")
-    if store.sampler(class_name, down[0]) == "QuiltedLayout":
+    if store.sampler(class_name, down[0]) == "Montage":
         return down[:2], down[2:]
     return (down if layers else down[-2:]), ()
+
+
+def _of(mixtures):
+    """The images of mixtures, int (m,), ascending."""
+    return np.unique(np.concatenate([mixture.images for mixture in mixtures]))
 
 
 def _sources(model: Snapshots, mixture: Mixture) -> Integers:

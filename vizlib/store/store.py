@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # The state of the snapshots is enough for these.
-SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedLayout", "BootstrapMix"
+SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "Montage", "BootstrapMix"
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
 ALIKE = 0.4  # of `Snapshots.shared_` at the second finest resolution, above which images are variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
@@ -178,14 +178,14 @@ class StatsStore:
 
         Images that are variations of one theme, which `Snapshots.shared_` at the second finest resolution in the store
         tells, are drawn by `QuiltedGaussian`. Mixtures of others, such as photographs, are multiple exposures: they are
-        drawn by `QuiltedLayout`.
+        drawn by `Montage`.
 
         layers: their names, in any order. The deepest is drawn so, each other put together under the one before from
-        the same images (`Analogies`), or drawn given it (`LayerPair`) where one of them has no positions. The name of
-        one stands for it and the last layers of all finer resolutions in the store, None for the last of all
-        resolutions; of these, variations of one theme are drawn at all, of None at the two finest; others at the two
-        deepest, and of all finer ones, and of the image, the draw's `marginals` say what values there are under each
-        position of the deepest.
+        the same images (`Analogies`; of a montage the same regions of them), or drawn given it (`LayerPair`) where one
+        of them has no positions. The name of one stands for it and the last layers of all finer resolutions in the
+        store, None for the last of all resolutions; of these, variations of one theme are drawn at all, of None at the
+        two finest; others at the two deepest, and of all finer ones, and of the image, the draw's `marginals` say what
+        values there are under each position of the deepest.
 
         seed, temperature, places, among: as of `LocalGaussian.draw`, at the deepest layer; with places n is their
         number.
@@ -201,7 +201,7 @@ class StatsStore:
             key = class_name, asked, files.sha256(file)
         if key not in self._shared:
             self._shared[key] = self.model(class_name, asked, "Snapshots").shared_
-        return "QuiltedGaussian" if self._shared[key] > ALIKE else "QuiltedLayout"
+        return "QuiltedGaussian" if self._shared[key] > ALIKE else "Montage"
 
     def last_of_resolutions(self, class_name: str) -> tuple[str, ...]:
         """Of the layers of a class that have positions the last of each resolution, deep to shallow.

@@ -1,0 +1,197 @@
+"""Montages: activations of a few real images side by side, joined where they are alike."""
+
+import math
+import warnings
+
+import numpy as np
+
+from vizlib._arrays import Activations, Floats, Integers
+from vizlib.statistics.mixtures import LocalGaussian
+from vizlib.statistics.snapshots import Mixture, generator
+
+PARTS = 3  # images of a draw: the fewest of which none has more than `MOST`
+MOST = 0.4  # of a draw, the largest share of one image
+POOL = 512  # images that are looked at, at most
+FIRST, BESIDE = 0.5, 0.75  # of these, the most typical first, how many a draw begins with, and how many lie beside it
+NEAR = 32  # images that are put side by side near a place that was asked for
+GRID = 16  # cells of a side of a layout, at most
+TRIES = 4  # annealings for each draw, of which that with the least seams is kept
+STEPS = 36  # of an annealing for each pair of neighbouring cells
+ROUNDS = 20  # how often in these the images beside the first are chosen anew
+HEAT = 0.15  # at which an annealing begins, in units of a seam between cells that are not alike at all
+LARGE_BYTES = 2**32  # of activations beyond which it is told beforehand what they take
+
+
+class Montage(LocalGaussian):
+    """Activations of three real images side by side, each at its own place, joined where they are alike.
+
+    For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
+    any layer. Here no image has more than 40 % of the positions, and seams run where both sides look alike, so that
+    things stay whole. A draw begins with an image at random, of the half most typical of the class: typical is a mean
+    over positions that has a high cosine with those of the others. The two beside it, of the most typical three
+    quarters, and where they lie are sought together by simulated annealing (Kirkpatrick et al. 1983), so that along the
+    seams the sum is least of 1 less the cosine, about the channels' means, of what the two images have there: the
+    seams of Kwatra et al. 2003 and the montages of Agarwala et al. 2004, of activations. At a deep layer, where an
+    activation says what lies where and not how it looks, they are new images. No image is the first of two draws as
+    long as there are enough; of more than 512 a random 512 are looked at.
+
+    temperature: how far from the typical: it multiplies these shares of the class. places: a draw of each is made of
+    the 32 images nearest to where its first one would lie.
+    """
+
+    def __init__(self, rectify: bool = False) -> None:
+        super().__init__(rectify=rectify)
+
+    def draw(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        places: Floats | None = None,
+        among: Integers | None = None,
+    ) -> tuple[Activations, list[Mixture]]:
+        """As of `LocalGaussian`; mixtures have a `layout`. Warns where there are too few images for a montage.
+
+        Raises ValueError where a layer has no positions.
+        """
+        if len(self.shape_) != 3:
+            raise ValueError(f"expected a layer with positions; received activations of shape {self.shape_}.")
+        rng, members = generator(n, seed, temperature), self._members(among)
+        members = members[np.sort(np.random.default_rng(0).permutation(len(members))[:POOL])]
+        if len(members) < PARTS:
+            warnings.warn(
+                f"expected at least {PARTS} images to put side by side; received {len(members)}: draws are halves of "
+                "them, or copies. Show more images.",
+                stacklevel=2,
+            )
+        if (room := 4 * len(members) * self.mean_.size) > LARGE_BYTES:
+            warnings.warn(
+                f"{len(members)} activations of shape {self.shape_} take {room / 1e9:.0f} GB of memory: a deeper "
+                "layer, smaller images or `LocalGaussian` take less.",
+                stacklevel=2,
+            )
+        real = self.real(self.images_[members])
+        typical = np.argsort(-self._typicality(real), kind="stable")
+        beginnings, beside = (typical[: math.ceil(share * temperature * len(members))] for share in (FIRST, BESIDE))
+        beside = typical[: max(PARTS, len(beside))]
+        firsts = np.resize(rng.permutation(beginnings if len(beginnings) else typical[:1]), n if places is None else 1)
+        unlike, own = self._unlike(real), int(rng.integers(2**32))
+        if places is None:
+            sought = [(first, beside, [own, i]) for i, first in enumerate(firsts)]
+        else:
+            start = Mixture(self.images_[members[firsts]], np.ones(1))
+            points = self.coordinates_of(self.moved(start, places))
+            near = [np.searchsorted(members, self.nearest(x, NEAR, members=np.sort(members[beside]))) for x in points]
+            sought = [(candidates[0], candidates, [own]) for candidates in near]
+        layouts = [_least_seams(unlike, first, np.unique(candidates), key) for first, candidates, key in sought]
+        mixtures = [_mixture(self.images_[members], layout) for layout in layouts]
+        return side_by_side(mixtures, self.images_[members], real), mixtures
+
+    def _typicality(self, real):
+        """How typical activations are of all of them: (m,), cosines of what is in them, wherever, with its mean."""
+        means = np.stack([self.rectified(x.copy()).mean(axis=(0, 1)) for x in real])
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo("float32").tiny)
+        return means @ means.mean(axis=0)
+
+    def _unlike(self, real):
+        """How unlike any two of m activations are in each cell of a grid: float32 (rows, columns, m, m), in [0, 2]."""
+        centre = self.mean_.reshape(-1, self.shape_[-1]).mean(axis=0)
+        shape = *(min(GRID, length) for length in self.shape_[:2]), len(real), len(real)
+        unlike, (rows, columns) = np.empty(shape, "float32"), map(_cells, self.shape_[:2], shape[:2])
+        for cell in np.ndindex(shape[:2]):
+            x = real[:, rows == cell[0]][:, :, columns == cell[1]] - centre
+            x /= np.maximum(np.linalg.norm(x, axis=3, keepdims=True), np.finfo("float32").tiny)
+            positions, x = x.shape[1] * x.shape[2], x.reshape(len(x), -1)
+            unlike[cell] = 1 - x @ x.T / positions
+        return unlike
+
+
+def side_by_side(mixtures: list[Mixture], images: Integers, real: Activations | list[Activations]) -> Activations:
+    """Activations of any layer with positions, or pixels, as the layouts of mixtures have them: (n, h, w, channels).
+
+    images: ascending int (m,), those of the mixtures among them. real: what these have, m of float (h, w, channels),
+    as one array or many.
+    """
+    drawn = np.empty((len(mixtures), *real[0].shape), real[0].dtype)
+    for values, mixture in zip(drawn, mixtures, strict=True):
+        cells = np.searchsorted(images, mixture.images)[mixture.layout]
+        which = cells[np.ix_(*map(_cells, values.shape[:2], cells.shape))]
+        for image in np.unique(which):
+            values[which == image] = real[image][which == image]
+    return drawn
+
+
+def _cells(length, cells):
+    """Which of so many cells in a row each position is in."""
+    return np.arange(length) * cells // length
+
+
+def _mixture(images, layout):
+    used, where = np.unique(layout, return_inverse=True)
+    where = where.reshape(layout.shape)
+    return Mixture(images[used], np.bincount(where.ravel()) / where.size, where)
+
+
+def _least_seams(unlike, first, candidates, key):
+    """Of a few annealings the layout with the least seams: which of m lies in each cell, int (rows, columns)."""
+    own = unlike[:, :, candidates[:, None], candidates]
+    rng = np.random.default_rng(key)
+    tries = [_annealed(own, int(np.searchsorted(candidates, first)), rng) for _ in range(TRIES)]
+    return candidates[min(tries, key=lambda found: found[1])[0]]
+
+
+def _annealed(unlike, first, rng):
+    """A layout of `first` and the few of m that go with it best, int (rows, columns), and what its seams cost."""
+    (height, width), m = unlike.shape[:2], unlike.shape[2]
+    unlike, cells = unlike.reshape(-1, m, m), np.arange(height * width)
+    parts = min(PARTS, m)
+    room = max(int(MOST * len(cells)), -(-len(cells) // parts))
+    right, down = cells.reshape(height, width)[:, :-1].ravel(), cells[:-width]
+    one, other = np.concatenate([right, down]), np.concatenate([right + 1, down + width])
+    steps = STEPS * len(one)
+    beside: list[list[int]] = [[] for _ in cells]
+    for a, b in zip([*one, *other], [*other, *one], strict=True):
+        beside[a].append(int(b))
+
+    # At first each cell is of the nearest of a few random spots that has room left.
+    spots, at = rng.random((parts, 2)) * (height, width), np.stack(np.divmod(cells, width), axis=1)
+    apart = np.linalg.norm(at[:, None] - spots, axis=2)
+    part, sizes = [0] * len(cells), [0] * parts
+    for cell in np.argsort(apart.min(axis=1)):
+        part[cell] = next(k for k in np.argsort(apart[cell]).tolist() if sizes[k] < room)
+        sizes[part[cell]] += 1
+    images = np.array([first, *rng.choice(np.delete(np.arange(m), first), parts - 1, replace=False)])
+
+    def chosen_anew(heat):
+        """Each image but the first gives way to that of which the seams around its part cost least, up to noise."""
+        part_of = np.array(part)
+        for k in range(1, parts):
+            inner, outer = (part_of[x] == k for x in (one, other))
+            a, b = one[inner != outer], other[inner != outer]
+            beyond = images[np.where(part_of[a] == k, part_of[b], part_of[a])]
+            costs = (unlike[a, beyond] + unlike[b, beyond]).sum(axis=0) / 2
+            costs[np.delete(images, k)] = np.inf
+            images[k] = np.argmin(costs - heat * rng.gumbel(size=m))
+        return (unlike[:, images[:, None], images] / 2).tolist()  # far faster to look up than in an array
+
+    moves = np.stack([np.concatenate([one, other]), np.concatenate([other, one])], axis=1)
+    moves = moves[rng.integers(len(moves), size=steps)].tolist()
+    heats = HEAT * (1 - np.arange(steps) / steps) ** 2
+    lengths = (heats * rng.exponential(size=steps)).tolist()  # how much worse a move may make it: Metropolis' rule
+    for step, (cell, neighbour) in enumerate(moves):
+        if step % (steps // ROUNDS) == 0:
+            halves = chosen_anew(heats[step] * (height + width) / 8)
+        old, new = part[cell], part[neighbour]
+        if old == new or sizes[new] == room:
+            continue
+        worse = sum(
+            halves[cell][new][x] + halves[at][new][x] - halves[cell][old][x] - halves[at][old][x]
+            for at in beside[cell]
+            for x in (part[at],)
+        )
+        if worse <= lengths[step]:
+            part[cell] = new
+            sizes[old], sizes[new] = sizes[old] - 1, sizes[new] + 1
+    halves = chosen_anew(0)
+    cost = sum(halves[a][part[a]][part[b]] + halves[b][part[a]][part[b]] for a, b in zip(one, other, strict=True))
+    return images[part].reshape(height, width), cost
