@@ -72,10 +72,9 @@ class Montage(LocalGaussian):
             )
         real = self.real(self.images_[members])
         typical = np.argsort(-self._typicality(real), kind="stable")
-        beginnings, beside = (typical[: math.ceil(share * temperature * len(members))] for share in (FIRST, BESIDE))
-        beside = typical[: max(PARTS, len(beside))]
-        firsts = np.resize(rng.permutation(beginnings if len(beginnings) else typical[:1]), n if places is None else 1)
-        unlike, own = self._unlike(real), int(rng.integers(2**32))
+        first, beside = (math.ceil(share * temperature * len(members)) for share in (FIRST, BESIDE))
+        firsts = np.resize(rng.permutation(typical[: max(1, first)]), n if places is None else 1)
+        beside, own = typical[: max(PARTS, beside)], int(rng.integers(2**32))
         if places is None:
             sought = [(first, beside, [own, i]) for i, first in enumerate(firsts)]
         else:
@@ -83,6 +82,7 @@ class Montage(LocalGaussian):
             points = self.coordinates_of(self.moved(start, places))
             near = [np.searchsorted(members, self.nearest(x, NEAR, members=np.sort(members[beside]))) for x in points]
             sought = [(candidates[0], candidates, [own]) for candidates in near]
+        unlike = self._unlike(real)
         layouts = [_least_seams(unlike, first, np.unique(candidates), key) for first, candidates, key in sought]
         mixtures = [_mixture(self.images_[members], layout) for layout in layouts]
         return side_by_side(mixtures, self.images_[members], real), mixtures
@@ -149,9 +149,8 @@ def _annealed(unlike, first, rng):
     right, down = cells.reshape(height, width)[:, :-1].ravel(), cells[:-width]
     one, other = np.concatenate([right, down]), np.concatenate([right + 1, down + width])
     steps = STEPS * len(one)
-    beside: list[list[int]] = [[] for _ in cells]
-    for a, b in zip([*one, *other], [*other, *one], strict=True):
-        beside[a].append(int(b))
+    moves = np.concatenate([np.stack([one, other], axis=1), np.stack([other, one], axis=1)])
+    around = [moves[moves[:, 0] == cell, 1].tolist() for cell in cells]
 
     # At first each cell is of the nearest of a few random spots that has room left.
     spots, at = rng.random((parts, 2)) * (height, width), np.stack(np.divmod(cells, width), axis=1)
@@ -174,22 +173,19 @@ def _annealed(unlike, first, rng):
             images[k] = np.argmin(costs - heat * rng.gumbel(size=m))
         return (unlike[:, images[:, None], images] / 2).tolist()  # far faster to look up than in an array
 
-    moves = np.stack([np.concatenate([one, other]), np.concatenate([other, one])], axis=1)
     moves = moves[rng.integers(len(moves), size=steps)].tolist()
     heats = HEAT * (1 - np.arange(steps) / steps) ** 2
-    lengths = (heats * rng.exponential(size=steps)).tolist()  # how much worse a move may make it: Metropolis' rule
+    worse = (heats * rng.exponential(size=steps)).tolist()  # by how much a move may be it: the rule of Metropolis
     for step, (cell, neighbour) in enumerate(moves):
         if step % (steps // ROUNDS) == 0:
             halves = chosen_anew(heats[step] * (height + width) / 8)
         old, new = part[cell], part[neighbour]
         if old == new or sizes[new] == room:
             continue
-        worse = sum(
-            halves[cell][new][x] + halves[at][new][x] - halves[cell][old][x] - halves[at][old][x]
-            for at in beside[cell]
-            for x in (part[at],)
+        cost_new, cost_old = (
+            sum(halves[cell][k][part[at]] + halves[at][k][part[at]] for at in around[cell]) for k in (new, old)
         )
-        if worse <= lengths[step]:
+        if cost_new - cost_old <= worse[step]:
             part[cell] = new
             sizes[old], sizes[new] = sizes[old] - 1, sizes[new] + 1
     halves = chosen_anew(0)

@@ -71,7 +71,7 @@ def reconstruct(
 
     targets: float32 (n, h, w, channels) or (n, units), activations of the layer as `model.sample` gives them; or
     {layer: such targets}, all for the same n images, such as `StatsStore.sample` draws. Where these have marginals, as
-    layouts put together of pieces do, they are asked for as well, and the targets by a robust `Distance`. statistics:
+    montages do, they are asked for as well, and the targets by a robust `Distance`. statistics:
     what `terms.priors` takes, such as `store.model(class_name, "image")`: how smooth, sharp and coloured images of the
     class are; without them no prior applies. prior_weight: scales all of the priors. start: the `variables` of an
     earlier result, from which images move on to the targets without having to find their coarse structure first.
@@ -203,8 +203,8 @@ def walk(
 ) -> Result:
     """One sample of a class moved along a principal component, from −reach to reach standard deviations from the mean.
 
-    At each place it is put together anew from patches of real activations, see `StatsStore.sample`: a mean of them all,
-    moved along a component, would be no image of the class.
+    At each place it is put together anew from patches or regions of real activations, see `StatsStore.sample`: a mean
+    of them all, moved along a component, would be no image of the class.
 
     store: a `StatsStore` with the layer, and with finer ones for details. component: from 0, that of the largest
     variance. seed: of the sample. The rest: as `reconstruct`.

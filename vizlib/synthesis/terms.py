@@ -75,7 +75,7 @@ class Distance(LayerTerm):
 
     targets: float32 (n, h, w, channels) or (n, units), one for each image. robust: whether what counts is the mean over
     positions of the distance, not of its square, over the root of the mean of ‖t‖²: positions that no image can meet,
-    such as the seams of what is put together of pieces, then do not draw others away from theirs.
+    such as the seams of a montage, then do not draw others away from theirs.
     """
 
     targets: np.ndarray
