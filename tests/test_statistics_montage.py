@@ -125,6 +125,21 @@ def test_what_is_not_typical_is_left_out_but_at_a_high_temperature(monkeypatch):
     assert len({*begun}) == 1 and all(len(own) == 3 for own in candidates)
 
 
+@pytest.mark.parametrize("component", [0, 9])
+def test_a_draw_moves_along_a_component_however_little_of_the_variance_it_has(component, monkeypatch):
+    values = np.random.default_rng(3).normal(size=(160, 8, 8, 4)).astype("float32")
+    model = Montage().fit(values)
+    places = np.full((5, component + 1), np.nan)
+    places[:, component] = np.linspace(-1.5, 1.5, 5)
+    begun, _ = firsts(model, monkeypatch, 5, places=places)
+    scores = model.coordinates_[:, component] / np.sqrt(model.explained_variance_[component])
+    moved = [mixture.weights @ scores[mixture.images] for mixture in model.draw(5, places=places)[1]]
+    np.testing.assert_allclose(moved, places[:, component], atol=0.4)
+    free, _ = firsts(model, monkeypatch, 1)
+    still, _ = firsts(model, monkeypatch, 2, places=np.full((2, 1), np.nan))
+    assert still == free * 2 and len({*begun}) > 2
+
+
 def test_too_few_images_and_layers_too_large_are_told(monkeypatch):
     values = objects(1, 12)[0]
     model = Montage().fit(values)

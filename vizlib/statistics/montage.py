@@ -13,7 +13,7 @@ PARTS = 3  # images of a draw: the fewest of which none has more than `MOST`
 MOST = 0.4  # of a draw, the largest share of one image
 POOL = 512  # images that are looked at, at most
 FIRST, BESIDE = 0.5, 0.75  # of these, the most typical first, how many a draw begins with, and how many lie beside it
-NEAR = 32  # images that are put side by side near a place that was asked for
+NEAR = 1 / 8  # of what lies beside, how many are as near to a place that was asked for
 GRID = 16  # cells of a side of a layout, at most
 TRIES = 4  # annealings for each draw, of which that with the least seams is kept
 STEPS = 36  # of an annealing for each pair of neighbouring cells
@@ -36,7 +36,8 @@ class Montage(LocalGaussian):
     long as there are enough; of more than 512 a random 512 are looked at.
 
     temperature: how far from the typical: it multiplies these shares of the class. places: a draw of each is made of
-    the 32 images nearest to where its first one would lie.
+    the eighth of the images that are nearest along the components asked for, and begins with the one of these that is
+    most like the sample's own, moved.
     """
 
     def __init__(self, rectify: bool = False) -> None:
@@ -78,14 +79,21 @@ class Montage(LocalGaussian):
         if places is None:
             sought = [(first, beside, [own, i]) for i, first in enumerate(firsts)]
         else:
-            start = Mixture(self.images_[members[firsts]], np.ones(1))
-            points = self.coordinates_of(self.moved(start, places))
-            near = [np.searchsorted(members, self.nearest(x, NEAR, members=np.sort(members[beside]))) for x in points]
-            sought = [(candidates[0], candidates, [own]) for candidates in near]
+            sought = [(*self._near(x, members, firsts[0], beside), [own]) for x in np.asarray(places, "float64")]
         unlike = self._unlike(real)
         layouts = [_least_seams(unlike, first, np.unique(candidates), key) for first, candidates, key in sought]
         mixtures = [_mixture(self.images_[members], layout) for layout in layouts]
         return side_by_side(mixtures, self.images_[members], real), mixtures
+
+    def _near(self, place, members, first, beside):
+        """Of those beside the one that is most like the first moved to a place, and all that are near to this place."""
+        z, k = self.coordinates_[members], len(place)
+        asked, target = np.flatnonzero(~np.isnan(place)), z[first].copy()
+        target[asked] = (place * np.sqrt(self.explained_variance_[:k]))[asked]
+        apart = np.sum((z[beside] - target)[:, asked] ** 2 / self.explained_variance_[asked], axis=1)
+        n = max(PARTS, math.ceil(NEAR * len(beside))) if asked.size else len(beside)
+        near = beside[np.argsort(apart, kind="stable")[:n]]
+        return near[np.sum((z[near] - target) ** 2, axis=1).argmin()], near
 
     def _typicality(self, real):
         """How typical activations are of all of them: (m,), cosines of what is in them, wherever, with its mean."""
