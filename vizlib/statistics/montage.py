@@ -32,8 +32,8 @@ class Montage(LocalGaussian):
     quarters, and where they lie are sought together by simulated annealing (Kirkpatrick et al. 1983), so that along the
     seams the sum is least of 1 less the cosine, about the channels' means, of what the two images have there: the
     seams of Kwatra et al. 2003 and the montages of Agarwala et al. 2004, of activations. At a deep layer, where an
-    activation says what lies where and not how it looks, they are new images. No image is the first of two draws as
-    long as there are enough; of more than 512 a random 512 are looked at.
+    activation says what lies where and not how it looks, they are new images. No image is in two draws as long as
+    there are enough; of more than 512 a random 512 are looked at.
 
     temperature: how far from the typical: it multiplies these shares of the class. places: a draw of each is made of
     the eighth of the images that are nearest along the components asked for, and begins with the one of these that is
@@ -81,7 +81,14 @@ class Montage(LocalGaussian):
         else:
             sought = [(*self._near(x, members, firsts[0], beside), [own]) for x in np.asarray(places, "float64")]
         unlike = self._unlike(real)
-        layouts = [_least_seams(unlike, first, np.unique(candidates), key) for first, candidates, key in sought]
+        layouts: list[Integers] = []
+        for first, candidates, key in sought:
+            layout = _least_seams(unlike, first, np.sort(candidates), key)
+            taken = np.unique([*firsts, *np.ravel(layouts)] if places is None else [])
+            free = np.setdiff1d(candidates, taken[taken != first])
+            if np.isin(layout, free, invert=True).any() and len(free) >= PARTS:
+                layout = _least_seams(unlike, first, free, key)
+            layouts.append(layout)
         mixtures = [_mixture(self.images_[members], layout) for layout in layouts]
         return side_by_side(mixtures, self.images_[members], real), mixtures
 
