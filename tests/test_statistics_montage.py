@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vizlib.statistics import Mixture, Montage, montage, side_by_side
+from vizlib.statistics import Montage, Placed, montage, side_by_side
 from vizlib.statistics.montage import _least_seams
 
 
@@ -88,16 +88,16 @@ def test_cells_are_compared_by_cosines_about_the_mean_of_each_channel():
 
 
 def firsts(model, monkeypatch, *asked, **options):
-    """The image that each draw begins with."""
-    found = []
+    """The image that each draw begins with, and those that are looked at first to lie beside it."""
+    found = {}
 
     def recorded(unlike, first, candidates, key):
-        found.append((int(first), candidates))
+        found.setdefault(len(found) if len(key) == 1 else key[1], (int(first), candidates))
         return _least_seams(unlike, first, candidates, key)
 
     monkeypatch.setattr(montage, "_least_seams", recorded)
     model.draw(*asked, **options)
-    return zip(*found, strict=True)
+    return zip(*found.values(), strict=True)
 
 
 def test_no_image_is_the_first_twice_as_long_as_there_are_enough(monkeypatch):
@@ -107,6 +107,15 @@ def test_no_image_is_the_first_twice_as_long_as_there_are_enough(monkeypatch):
         assert len({*begun}) == 20
     begun, _ = firsts(model, monkeypatch, 30)
     assert np.bincount(begun).max() == 2
+
+
+def test_no_image_is_in_two_draws_as_long_as_there_are_enough():
+    """Of eighty, the most typical sixty lie beside each other; whose background is one, which many would go with."""
+    model = Montage().fit(objects(0, 80)[0])
+    for seed in range(3):
+        used = np.concatenate([mixture.images for mixture in model.draw(12, seed)[1]])
+        assert len(np.unique(used)) == len(used) == 36
+    assert len(model.draw(30)[1]) == 30
 
 
 def test_what_is_not_typical_is_left_out_but_at_a_high_temperature(monkeypatch):
@@ -174,7 +183,7 @@ def test_a_montage_needs_positions():
 
 def test_other_layers_lie_as_the_first_does():
     layout = np.array([[0, 0, 1], [2, 2, 1]])
-    mixture = Mixture(np.array([4, 6, 9]), np.full(3, 1 / 3), layout)
+    mixture = Placed(np.array([4, 6, 9]), np.full(3, 1 / 3), layout)
     images = np.array([1, 4, 6, 9])
     real = np.random.default_rng(0).normal(size=(4, 4, 9, 2))
     for given in (real, [*real]):

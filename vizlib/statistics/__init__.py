@@ -17,7 +17,7 @@ from vizlib.statistics.image import (
 from vizlib.statistics.marginals import Marginals
 from vizlib.statistics.mixtures import BootstrapMix, LocalGaussian
 from vizlib.statistics.moments import Moments
-from vizlib.statistics.montage import Montage, side_by_side
+from vizlib.statistics.montage import Montage, Placed, side_by_side
 from vizlib.statistics.pairs import LayerPair
 from vizlib.statistics.patches import PatchBank
 from vizlib.statistics.quilting import Analogies, QuiltedGaussian, quilted
@@ -37,6 +37,7 @@ __all__ = [
     "Montage",
     "PCAGaussian",
     "PatchBank",
+    "Placed",
     "QuiltedGaussian",
     "Snapshots",
     "Strongest",

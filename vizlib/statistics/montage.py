@@ -2,8 +2,10 @@
 
 import math
 import warnings
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vizlib._arrays import Activations, Floats, Integers
 from vizlib.statistics.mixtures import LocalGaussian
@@ -20,6 +22,20 @@ STEPS = 36  # of an annealing for each pair of neighbouring cells
 ROUNDS = 20  # how often in these the images beside the first are chosen anew
 HEAT = 0.15  # at which an annealing begins, in units of a seam between cells that are not alike at all
 LARGE_BYTES = 2**32  # of activations beyond which it is told beforehand what they take
+
+
+class Placed(Mixture):
+    """A mixture of activations that lie side by side; weights are their shares.
+
+    layout: int (rows, columns) of a grid over the positions, which of `images` is where.
+    """
+
+    layout: Integers
+
+    def __new__(cls, images: Integers, weights: NDArray[np.float64], layout: Integers) -> Self:
+        mixture = super().__new__(cls, images, weights)
+        mixture.layout = layout
+        return mixture
 
 
 class Montage(LocalGaussian):
@@ -51,7 +67,7 @@ class Montage(LocalGaussian):
         places: Floats | None = None,
         among: Integers | None = None,
     ) -> tuple[Activations, list[Mixture]]:
-        """As of `LocalGaussian`; mixtures have a `layout`. Warns where there are too few images for a montage.
+        """As of `LocalGaussian`; mixtures are `Placed`. Warns where there are too few images for a montage.
 
         Raises ValueError where a layer has no positions.
         """
@@ -89,7 +105,7 @@ class Montage(LocalGaussian):
             if np.isin(layout, free, invert=True).any() and len(free) >= PARTS:
                 layout = _least_seams(unlike, first, free, key)
             layouts.append(layout)
-        mixtures = [_mixture(self.images_[members], layout) for layout in layouts]
+        mixtures = [_placed(self.images_[members], layout) for layout in layouts]
         return side_by_side(mixtures, self.images_[members], real), mixtures
 
     def _near(self, place, members, first, beside):
@@ -121,7 +137,7 @@ class Montage(LocalGaussian):
         return unlike
 
 
-def side_by_side(mixtures: list[Mixture], images: Integers, real: Activations | list[Activations]) -> Activations:
+def side_by_side(mixtures: list[Placed], images: Integers, real: Activations | list[Activations]) -> Activations:
     """Activations of any layer with positions, or pixels, as the layouts of mixtures have them: (n, h, w, channels).
 
     images: ascending int (m,), those of the mixtures among them. real: what these have, m of float (h, w, channels),
@@ -141,10 +157,10 @@ def _cells(length, cells):
     return np.arange(length) * cells // length
 
 
-def _mixture(images, layout):
+def _placed(images, layout):
     used, where = np.unique(layout, return_inverse=True)
     where = where.reshape(layout.shape)
-    return Mixture(images[used], np.bincount(where.ravel()) / where.size, where)
+    return Placed(images[used], np.bincount(where.ravel()) / where.size, where)
 
 
 def _least_seams(unlike, first, candidates, key):

@@ -22,13 +22,11 @@ class Mixture(NamedTuple):
     """A weighted sum of real activations, the same for every layer.
 
     images: int (m,), ascending or not, which of the images of the class. weights: float64 (m,), of sum 1; some may be
-    negative. Of what is put together from patches they are the shares of the patches. layout: int (rows, columns) of
-    what lies side by side, which of `images` is where; None else.
+    negative. Of what is put together from patches they are the shares of the patches.
     """
 
     images: Integers
     weights: NDArray[np.float64]
-    layout: Integers | None = None
 
 
 class Snapshots:

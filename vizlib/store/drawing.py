@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from vizlib._arrays import Activations, Floats, Integers
-from vizlib.statistics import Analogies, LayerPair, Mixture, Snapshots, side_by_side
+from vizlib.statistics import Analogies, LayerPair, Mixture, Placed, Snapshots, side_by_side
 from vizlib.statistics.marginals import of_regions
 from vizlib.statistics.quilting import NEIGHBOURS
 from vizlib.store.files import IMAGE
@@ -67,9 +67,9 @@ def draw(
     drawn, mixtures = {deepest: above.rectified(values.copy())}, {deepest: found}
     for i, layer in enumerate(lower, 1):
         model = models[layer]
-        if len(model.shape_) == 3 and found[0].layout is not None:
-            images = _of(found)
-            values = side_by_side(found, images, model.real(images))
+        if len(model.shape_) == 3 and (placed := _placed(found)):
+            images = _of(placed)
+            values = side_by_side(placed, images, model.real(images))
         elif len(model.shape_) == len(above.shape_) == 3:
             under = Analogies(above, values, [_sources(above, mixture) for mixture in found])
             values, found = under.below(model.real(under.images))
@@ -81,11 +81,11 @@ def draw(
         drawn[layer], mixtures[layer], above = model.rectified(values.copy()), found, model
     marginals = {}
     if finer:
-        images = _of(found)
+        images = _of(placed := _placed(found))
         real: dict[str, Any] = {layer: store.each(class_name, layer, images, together) for layer in finer}
         real[IMAGE] = store.real(class_name, IMAGE, images)
         grid = drawn[deepest].shape[1:3]
-        marginals = {layer: of_regions(side_by_side(found, images, x), *grid) for layer, x in real.items()}
+        marginals = {layer: of_regions(side_by_side(placed, images, x), *grid) for layer, x in real.items()}
     return Draw(drawn, facts, mixtures, marginals)
 
 
@@ -105,6 +105,10 @@ def _chosen(store, class_name, layers):
     if store.sampler(class_name, down[0]) == "Montage":
         return down[:2], down[2:]
     return (down if layers else down[-2:]), ()
+
+
+def _placed(mixtures):
+    return [mixture for mixture in mixtures if isinstance(mixture, Placed)]
 
 
 def _of(mixtures):
