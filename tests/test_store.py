@@ -165,7 +165,7 @@ def test_a_lower_layer_is_made_of_the_images_of_the_upper_one(store):
     values, mixtures = store.model("cat", "conv").draw(3, seed=1)
     np.testing.assert_array_equal(drawn["conv"], np.maximum(values, 0))
     real = store.activations("cat", "conv")
-    centre = statistics.quilting._channel_mean(store.model("cat", "conv"))
+    centre = store.model("cat", "conv").channel_mean
     for i, mixture in enumerate(mixtures):
         found = statistics.quilting._Patches(real[mixture.images], centre).nearest(values[i : i + 1])[0]
         under = drawn.mixtures["near"][i]

@@ -126,7 +126,7 @@ class Montage(LocalGaussian):
 
     def _unlike(self, real):
         """How unlike any two of m activations are in each cell of a grid: float32 (rows, columns, m, m), in [0, 2]."""
-        centre = self.mean_.reshape(-1, self.shape_[-1]).mean(axis=0)
+        centre = self.channel_mean
         shape = *(min(GRID, length) for length in self.shape_[:2]), len(real), len(real)
         unlike, (rows, columns) = np.empty(shape, "float32"), map(_cells, self.shape_[:2], shape[:2])
         for cell in np.ndindex(shape[:2]):

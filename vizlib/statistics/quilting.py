@@ -105,7 +105,7 @@ class Analogies:
             raise ValueError(f"expected {expected}; received {values.shape}.")
         self.images = np.unique(np.concatenate(images))
         allowed = np.stack([np.isin(self.images, own) for own in images])
-        self._found = _Patches(upper.real(self.images), _channel_mean(upper)).nearest(values, allowed)
+        self._found = _Patches(upper.real(self.images), upper.channel_mean).nearest(values, allowed)
 
     def below(self, real: Activations) -> tuple[Activations, list[Mixture]]:
         """Activations of a finer layer, float (n, h, w, channels), and the images' shares in them.
@@ -116,11 +116,6 @@ class Analogies:
             raise ValueError(f"expected activations ({len(self.images)}, h, w, channels); received {real.shape}.")
         values = np.stack([_put_together(found, real, 1) for found in self._found])
         return values, [_shares(self.images, found[0]) for found in self._found]
-
-
-def _channel_mean(model):
-    """The mean of each channel of a fitted model, (channels,), about which patches are compared."""
-    return model.mean_.reshape(-1, model.shape_[-1]).mean(axis=0)
 
 
 def _shares(images, sources):

@@ -103,6 +103,11 @@ class Snapshots:
         return len(self.coordinates_)
 
     @property
+    def channel_mean(self) -> Floats:
+        """The mean of each channel, over positions too: (channels,)."""
+        return self.mean_.reshape(-1, self.shape_[-1]).mean(axis=0)
+
+    @property
     def explained_variance_ratio_(self) -> NDArray[np.float64]:
         return self.explained_variance_ / (self.total_variance_ or 1.0)
 
