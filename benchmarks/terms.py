@@ -3,7 +3,7 @@
     python -m benchmarks.terms
 
 Each row is what a step of `optimize` takes longer with this term than without it, in bare gradients of the layer that
-is inverted; the first is what all else takes: the distance to the targets, canvas, jitter and update. Terms look at the
+is inverted; the first is what all else takes: the distance to the targets, canvas and update. Terms look at the
 layers that an inversion from there uses. Weights of VGG16 are random: they cost the same.
 """
 
@@ -22,7 +22,6 @@ from vizlib.statistics.marginals import of_regions
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
 from vizlib.synthesis.terms import Distance, Marginals, Term, priors
-from vizlib.synthesis.transforms import Jitter
 
 SHOWN, ROUNDS = 16, 5  # images that the statistics are of; runs of each, in turns
 REGION = 16  # pixels of a side, as photographs are inverted with: one for each position of block5
@@ -41,7 +40,7 @@ def bare(net: viz.Network, layer: str, targets: np.ndarray, steps: int) -> np.nd
 def steps_of(net: viz.Network, terms: list[Term], n: int, steps: int) -> np.ndarray:
     """Seconds of each step of the loop."""
     times = []
-    settings = {"view": Jitter(2), "callback": lambda *_: times.append(time.perf_counter()), "progress": False}
+    settings = {"callback": lambda *_: times.append(time.perf_counter()), "progress": False}
     optimize(net, terms, Cosine(net.image_size), n, steps, **settings)
     return np.diff(times)[SKIPPED:]
 

@@ -35,7 +35,7 @@ def sweep(
     layers: list[str],
     fresh: ImagesLike,
     n: int = 4,
-    steps: int = 256,
+    steps: int = 128,
     seed: int = 0,
     sampler: str | None = None,
     temperature: float = 1.0,

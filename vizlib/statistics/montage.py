@@ -14,7 +14,7 @@ from vizlib.statistics.snapshots import Mixture, generator
 PARTS = 3  # images of a draw: the fewest of which none has more than `MOST`
 MOST = 0.4  # of a draw, the largest share of one image
 POOL = 512  # images that are looked at, at most
-FIRST, BESIDE = 0.5, 0.75  # of these, the most typical first, how many a draw begins with, and how many lie beside it
+FIRST, BESIDE = 0.8, 0.9  # of these, the most typical first, how many a draw begins with, and how many lie beside it
 NEAR = 1 / 8  # of what lies beside, how many are as near to a place that was asked for
 GRID = 16  # cells of a side of a layout, at most
 TRIES = 4  # annealings for each draw, of which that with the least seams is kept
@@ -43,9 +43,9 @@ class Montage(LocalGaussian):
 
     For images that have little in common, such as photographs of a class: a mixture of such is a multiple exposure, at
     any layer. Here no image has more than 40 % of the positions, and seams run where both sides look alike, so that
-    things stay whole. A draw begins with an image at random, of the half most typical of the class: typical is a mean
-    over positions that has a high cosine with those of the others. The two beside it, of the most typical three
-    quarters, and where they lie are sought together by simulated annealing (Kirkpatrick et al. 1983), so that along the
+    things stay whole. A draw begins with an image at random, of the four fifths most typical of the class: typical is a
+    mean over positions that has a high cosine with those of the others. The two beside it, of the most typical nine
+    tenths, and where they lie are sought together by simulated annealing (Kirkpatrick et al. 1983), so that along the
     seams the sum is least of 1 less the cosine, about the channels' means, of what the two images have there: the
     seams of Kwatra et al. 2003 and the montages of Agarwala et al. 2004, of activations. At a deep layer, where an
     activation says what lies where and not how it looks, they are new images. No image is in two draws as long as

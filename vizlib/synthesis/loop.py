@@ -99,7 +99,7 @@ def optimize(
                     given = [_of_images(forms, numbers, part) for part in slices]
                     states = [(*state, (ops.full_like(lowest, np.inf), best)) for *state, (lowest, best) in states]
                 rng = np.random.default_rng([seed, 1, step])
-                draw, now = [ops.convert_to_tensor(v) for v in view.draw(rng, step)], ops.convert_to_tensor(float(step))
+                draw, now = [ops.convert_to_tensor(v) for v in view.draw(rng)], ops.convert_to_tensor(float(step))
                 moved = [advance(state, draw, now, values) for state, values in zip(states, given, strict=True)]
                 for (variables, *_), values, (*_, finite) in zip(states, given, moved, strict=True):
                     if not finite:

@@ -22,10 +22,8 @@ from vizlib.synthesis.transforms import Jitter
 QUANTILE = 0.99  # of the distances of held-out patches, beyond which a patch is an outlier
 RATE = 0.8  # of Adam, over the root of the pixels of a side: 0.1 is best at 64 px, 0.05 at 160 and 224 px
 SMOOTHNESS, MOST = 1.1, 0.3  # weight of the total variation where targets have as many numbers as the image; at most
+HUES = 4  # what they count for in it, beside marginals: the finest structure of photographs is nearly grey
 FINER = 0.5  # weight of the marginals of a layer finer than the targets
-# Where marginals say how rough an image is: the share of that weight that is left, and how much hues count. The finest
-# structure of photographs is nearly grey: JPEG keeps hues at half the size.
-ROUGH, HUES = 0.55, 4
 SCORE, PUSH, SMOOTH = 0.002, 6.0, 0.2  # weights of the score, of the outliers and of the total variation
 BANK_BYTES = 2**28  # of the activations of a layer that patches are taken from, at most
 
@@ -58,7 +56,7 @@ def reconstruct(
     layer: str | None = None,
     statistics: ImageStatistics | dict | None = None,
     prior_weight: float = 1.0,
-    steps: int = 256,
+    steps: int = 128,
     seed: int = 0,
     start: list[np.ndarray] | None = None,
     callback: Callback | None = None,
@@ -94,12 +92,10 @@ def reconstruct(
     terms += [FINER * Marginals(net.before_relu(name), values) for name, values in marginals.items()]
     if statistics is not None and prior_weight:
         undecided = n * prod(net.image_shape) / sizes.sum()
-        share, hues = (ROUGH, HUES) if marginals else (1, 1)
-        smoothness = share * min(SMOOTHNESS * undecided**2, MOST)
-        terms += [prior_weight * term for term in priors(statistics, smoothness, hues)]
-    view = Jitter(np.linspace(2, 0, steps).round())  # first find the coarse structure, then fit it to the pixel
+        smoothness = min(SMOOTHNESS * undecided**2, MOST)
+        terms += [prior_weight * term for term in priors(statistics, smoothness, HUES if marginals else 1)]
     rule = adam(RATE / np.sqrt(net.side))
-    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, view, start, callback, progress)
+    result = optimize(net, terms, Cosine(net.image_size), n, steps, seed, rule, None, start, callback, progress)
     return result.with_facts(layers=list(targets))
 
 
@@ -160,7 +156,7 @@ def chain(
     class_name: str,
     layers: str | list[str] | None = None,
     n: int = 4,
-    steps: int = 256,
+    steps: int = 128,
     seed: int = 0,
     temperature: float = 1.0,
     callback: Callback | None = None,
@@ -196,7 +192,7 @@ def walk(
     component: int = 0,
     n: int = 7,
     reach: float = 2.0,
-    steps: int = 256,
+    steps: int = 128,
     seed: int = 0,
     callback: Callback | None = None,
     progress: bool = True,

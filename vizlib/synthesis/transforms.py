@@ -17,7 +17,7 @@ from vizlib.images import Size, sides
 class View(Protocol):
     """A way to look at images. Views that see alike, whatever they draw, are equal and share a compiled function."""
 
-    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         """The random numbers of a step."""
 
     def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
@@ -28,19 +28,17 @@ class View(Protocol):
 class Jitter:
     """Images moved by whole pixels, up to a reach, with mirrored borders.
 
-    reach: pixels; one number, or one for each step.
+    reach: pixels.
     """
 
-    reach: float | np.ndarray = field(compare=False)
+    reach: float = field(compare=False)
     margin: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "margin", int(np.ceil(np.max(self.reach, initial=0))))
+        object.__setattr__(self, "margin", int(np.ceil(self.reach)))
 
-    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
-        reach = np.asarray(self.reach)
-        reach = reach[step] if reach.ndim else reach
-        return [(self.margin + np.round(reach * rng.uniform(-1, 1, 2))).astype("int32")]
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
+        return [(self.margin + np.round(self.reach * rng.uniform(-1, 1, 2))).astype("int32")]
 
     def see(self, images: Tensor, draw: Sequence[Tensor]) -> Tensor:
         (corner,), m = draw, self.margin
@@ -64,7 +62,7 @@ class Camera:
     turn: float = field(default=0.0, compare=False)
     noise: float = field(default=0.0, compare=False)
 
-    def draw(self, rng: np.random.Generator, step: int) -> list[np.ndarray]:
+    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
         zoom = np.exp(rng.uniform(*np.log(self.zoom)))
         angle = np.deg2rad(rng.uniform(-self.turn, self.turn))
         row, column = rng.uniform(-self.shift, self.shift, 2)
