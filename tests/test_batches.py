@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 import vizlib as viz
+from vizlib.backend import BACKEND
 
 N = 40
 
@@ -35,10 +36,15 @@ def noise(net, n=N):
 
 
 def processor_is_exact():
-    """Without AVX-512, on the AMD EPYC where it was seen, TensorFlow's convolutions differ in the last bit by place."""
+    """On the AMD EPYCs where it was seen, sums differ in the last bit by place and by how many images there are.
+
+    On TensorFlow those of convolutions, without AVX-512; on PyTorch those of dense layers, with it too.
+    """
     info = Path("/proc/cpuinfo")
-    flags = info.read_text().split() if info.exists() else ()
-    return "avx2" not in flags or "avx512f" in flags
+    words = info.read_text().split() if info.exists() else ()
+    if BACKEND == "torch" and "AuthenticAMD" in words:
+        return False
+    return "avx2" not in words or "avx512f" in words
 
 
 def test_an_image_is_answered_the_same_whatever_is_beside_it(net):
