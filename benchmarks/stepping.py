@@ -19,7 +19,7 @@ from vizlib.backend import compiled, value_and_gradient
 from vizlib.networks import SCORES, vgg_preprocess
 from vizlib.synthesis.canvases import Cosine
 from vizlib.synthesis.loop import optimize
-from vizlib.synthesis.terms import ClassScore, LayerTerm
+from vizlib.synthesis.terms import ClassScore, LayerTerm, Term
 
 ROUNDS, STEPS, SKIPPED = 3, 8, 2  # the first steps of a run compile and warm up
 NEURON = 7
@@ -33,10 +33,10 @@ class Channel(LayerTerm):
         return -ops.mean(activations[self.layer][..., NEURON], axis=(1, 2))
 
 
-def ours(net, layer, n):
+def steps_of(net: viz.Network, terms: list[Term], n: int, steps: int) -> np.ndarray:
     """Seconds of each step of the loop."""
-    term, times = ClassScore(np.int32(NEURON)) if layer == SCORES else Channel(layer), []
-    optimize(net, [term], Cosine(net.image_size), n, STEPS, callback=lambda *_: times.append(time.perf_counter()),
+    times = []
+    optimize(net, terms, Cosine(net.image_size), n, steps, callback=lambda *_: times.append(time.perf_counter()),
              progress=False)
     return np.diff(times)[SKIPPED:]
 
@@ -92,11 +92,12 @@ def main():
     print("---|---|---|---|---|---|---")
     for layer in ("block5_conv3", SCORES):
         gradient = bare(net, layer)
+        term = ClassScore(np.int32(NEURON)) if layer == SCORES else Channel(layer)
         for n in (1, 4):
             times = {"bare": [], "ours": [], "peer": []}
             for _ in range(ROUNDS):
                 times["bare"] += [*gradient(n)]
-                times["ours"] += [*ours(net, layer, n)]
+                times["ours"] += [*steps_of(net, [term], n, STEPS)]
                 times["peer"] += [*peer(model, layer, n)] if known else [np.nan]
             base, own, other = (np.median(values) for values in times.values())
             cells = f"{base:.2f} | {own:.2f} | {own / base:.2f} | {other:.2f} | {other / base:.2f}"

@@ -16,12 +16,10 @@ import numpy as np
 from keras import ops
 
 import vizlib as viz
-from benchmarks.stepping import SKIPPED, bare_gradient
+from benchmarks.stepping import SKIPPED, bare_gradient, steps_of
 from vizlib.networks import vgg_preprocess
 from vizlib.statistics.marginals import of_regions
-from vizlib.synthesis.canvases import Cosine
-from vizlib.synthesis.loop import optimize
-from vizlib.synthesis.terms import Distance, Marginals, Term, priors
+from vizlib.synthesis.terms import Distance, Marginals, priors
 
 SHOWN, ROUNDS = 16, 5  # images that the statistics are of; runs of each, in turns
 REGION = 16  # pixels of a side, as photographs are inverted with: one for each position of block5
@@ -34,14 +32,6 @@ def bare(net: viz.Network, layer: str, targets: np.ndarray, steps: int) -> np.nd
     for _ in range(steps):
         ops.convert_to_numpy(gradient(images))
         times.append(time.perf_counter())
-    return np.diff(times)[SKIPPED:]
-
-
-def steps_of(net: viz.Network, terms: list[Term], n: int, steps: int) -> np.ndarray:
-    """Seconds of each step of the loop."""
-    times = []
-    settings = {"callback": lambda *_: times.append(time.perf_counter()), "progress": False}
-    optimize(net, terms, Cosine(net.image_size), n, steps, **settings)
     return np.diff(times)[SKIPPED:]
 
 
