@@ -196,17 +196,27 @@ def test_matched_is_sorting_in_numpy(p, q, together, monkeypatch):
         np.testing.assert_array_equal(function(*map(ops.convert_to_tensor, (values, quantiles))), expected)
 
 
-@pytest.mark.parametrize("p", [2000, 4096, 4097])
-def test_many_values_are_matched_but_for_those_that_float16_would_not_tell_apart(p):
+@pytest.mark.parametrize("scale", [1e-20, 1, 1e30])
+@pytest.mark.parametrize("p", [256, 257, 2000, 5000])
+def test_many_values_are_matched_but_for_those_that_are_nearly_equal(p, scale, monkeypatch):
+    monkeypatch.setattr(backend, "SORTED", 6000)
     rng = np.random.default_rng(p)
-    values = rng.standard_normal((3, p, 5)).astype("float32")
+    values = (scale * rng.standard_normal((3, p, 5))).astype("float32")
+    values[0, :, 0] = values[0, 0, 0]
     quantiles = np.broadcast_to(np.arange(p, dtype="float32")[:, None], values.shape)
     found = np.asarray(matched(*map(ops.convert_to_tensor, (values, quantiles))))
     np.testing.assert_array_equal(np.sort(found, axis=1), quantiles)
     ranked = np.take_along_axis(values, found.argsort(axis=1), axis=1)  # ascending, as far as they are told apart
-    assert (np.diff(ranked, axis=1) >= -np.abs(ranked[:, 1:]) / 2**10).all()
-    if p > 4096:
-        np.testing.assert_array_equal(ranked, np.sort(values, axis=1))
+    apart = np.ptp(values, axis=1, keepdims=True) / 65500 if p > 256 else np.abs(ranked[:, 1:]) / 2**15
+    assert (np.diff(ranked, axis=1) >= -apart).all()
+
+
+def test_values_that_are_not_finite_are_matched_without_a_warning():
+    for p in (10, 1000):
+        values = np.ones((1, p, 3), "float32")
+        values[0, 3] = np.nan, np.inf, -np.inf
+        found = matched(values, np.broadcast_to(np.arange(p, dtype="float32")[:, None], values.shape))
+        np.testing.assert_array_equal(np.sort(found, axis=1)[0, :, 0], np.arange(p))
 
 
 def test_marginals_by_hand():

@@ -131,16 +131,16 @@ def _aligned(shape):
     return room[first : first + room.size - 64 // 4].reshape(shape)
 
 
-SORTED = 2**19  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
-NARROW = 12  # bits of a place that take those of a value, which keeps as many as float16 has; of more it keeps its own
+SORTED = 2**18  # values that are put in order at a time: of fewer, threads wait for each other; of more, for memory
+FEW = 2**8  # positions, of which a place takes so many of the bits of a value that both are sorted as 32 bits
 
 
 def matched(values: Tensor, quantiles: Tensor) -> Tensor:
     """What values (n, p, c) are in a distribution of the same order: of each the quantile (n, q, c) of its rank.
 
     Ranks are over the second axis; each of the q ≤ p quantiles, ascending, stands for as many neighbours in the order.
-    On TensorFlow values of at most 4096 positions that float16 would not tell apart may be in any order. float32
-    (n, p, c), without a gradient.
+    On TensorFlow values that differ by a 65,535th of the range of their channel, or of at most 256 positions by a
+    32,768th of themselves, may be in any order. float32 (n, p, c), without a gradient.
     """
     p, q = values.shape[1], quantiles.shape[1]
     which = np.repeat(np.arange(q), np.diff(np.arange(q + 1) * p // q))  # the quantile of each rank
@@ -152,8 +152,6 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
         return torch.empty_like(values).scatter_(1, order, quantiles[:, which])
 
     many, step = max(1, SORTED // (p * values.shape[2])), max(1, SORTED // p)
-    kind, bits = ("int32", (p - 1).bit_length()) if p <= 2**NARROW else ("int64", 32)
-    places = np.arange(p, dtype=kind)
 
     def assign(values, quantiles):  # in NumPy, whose sort is thirty times as fast as TensorFlow's on a CPU
         found = _aligned(values.shape)
@@ -162,23 +160,37 @@ def matched(values: Tensor, quantiles: Tensor) -> Tensor:
             some = slice(first, first + many)
             channels = transposed(values[some])
             rows, wanted = channels.reshape(-1, p), transposed(quantiles[some]).reshape(-1, q)
-            if q < p:
-                wanted = np.take(wanted, which, axis=1)
             for start in range(0, len(rows), step):
-                part = rows[start : start + step]
-                signed = part.view("int32")
-                keys = signed ^ (signed >> 31 & 0x7FFFFFFF)  # in the order of the values
-                keys = keys & -1 << bits if kind == "int32" else keys.astype(kind) << bits
-                keys |= places  # values with their places are sorted in half the time of argsort
-                keys.sort(axis=1)
-                keys &= (1 << bits) - 1
-                at = keys + np.arange(0, keys.size, p)[:, None]  # into all of the part: half the time of put_along_axis
-                part.reshape(-1)[at.reshape(-1)] = wanted[start : start + step].reshape(-1)
+                part, targets = rows[start : start + step], wanted[start : start + step]
+                at = _order(part)
+                at += np.arange(0, at.size, p)[:, None]  # into all of the part: half the time of put_along_axis
+                part.reshape(-1)[at.reshape(-1)] = (np.take(targets, which, axis=1) if q < p else targets).reshape(-1)
             transposed(channels, found[some])
 
+        if len(values) <= many:  # threads would take longer to begin
+            of_some(0)
+            return found
         with ThreadPoolExecutor(THREADS) as threads:
             list(threads.map(of_some, range(0, len(values), many)))
         return found
 
     found = tf.numpy_function(assign, [values, quantiles], tf.float32, stateful=False)
     return tf.stop_gradient(tf.ensure_shape(found, values.shape))
+
+
+def _order(rows):
+    """The places of values (r, p) in their ascending order, as far as `matched` promises: int64 (r, p)."""
+    p = rows.shape[1]
+    if p <= FEW:
+        signed = rows.view("int32")
+        keys = signed ^ (signed >> 31 & 0x7FFFFFFF)  # in the order of the values
+        keys &= -FEW
+        keys |= np.arange(p, dtype="int32")  # values with their places are sorted in half the time of argsort
+        keys.sort(axis=1)
+        keys &= FEW - 1
+        return keys.astype("int64")
+    with np.errstate(invalid="ignore", over="ignore"):  # what is not finite has no order
+        low = rows.min(axis=1, keepdims=True)
+        keys = rows - low
+        keys *= 0xFFFF / np.maximum(rows.max(axis=1, keepdims=True) - low, 1e-30)
+        return keys.astype("uint16").argsort(axis=1, kind="stable")  # by radix, in the time of the length
