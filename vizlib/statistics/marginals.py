@@ -81,10 +81,14 @@ def of_regions(values: Floats, rows: int, columns: int) -> NDArray[np.float32]:
     n, h, w, c = values.shape
     high, wide = h // rows, w // columns
     cut = values[:, : high * rows, : wide * columns].reshape(n, rows, high, columns, wide, c)
-    found = np.sort(np.moveaxis(cut, 3, 2).reshape(n, rows, columns, high * wide, c), axis=3)
+    found = np.empty((n, rows, columns, c, high * wide), values.dtype)
+    for i, row in np.ndindex(n, rows):  # so that the cache holds what is turned round
+        found[i, row] = cut[i, row].transpose(1, 3, 0, 2).reshape(columns, c, -1)
+    found.sort(axis=-1)  # of what lies together, an order of magnitude faster
     edges = _edges(high * wide)
-    sums = np.add.reduceat(found, edges[:-1], axis=3)
-    return (sums / np.diff(edges)[:, None]).astype("float32")
+    if len(edges) <= high * wide:
+        found = np.add.reduceat(found, edges[:-1], axis=-1) / np.diff(edges)
+    return np.ascontiguousarray(found.swapaxes(3, 4), "float32")
 
 
 def _edges(positions):

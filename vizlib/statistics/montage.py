@@ -129,11 +129,13 @@ class Montage(LocalGaussian):
         centre = self.channel_mean
         shape = *(min(GRID, length) for length in self.shape_[:2]), len(real), len(real)
         unlike, (rows, columns) = np.empty(shape, "float32"), map(_cells, self.shape_[:2], shape[:2])
-        for cell in np.ndindex(shape[:2]):
-            x = real[:, rows == cell[0]][:, :, columns == cell[1]] - centre
-            x /= np.maximum(np.linalg.norm(x, axis=3, keepdims=True), np.finfo("float32").tiny)
-            positions, x = x.shape[1] * x.shape[2], x.reshape(len(x), -1)
-            unlike[cell] = 1 - x @ x.T / positions
+        for row in range(shape[0]):
+            strip = real[:, rows == row] - centre
+            strip /= np.maximum(np.linalg.norm(strip, axis=3, keepdims=True), np.finfo("float32").tiny)
+            for column in range(shape[1]):
+                x = strip[:, :, columns == column]
+                positions, x = x.shape[1] * x.shape[2], x.reshape(len(x), -1)
+                unlike[row, column] = 1 - x @ x.T / positions
         return unlike
 
 
