@@ -10,7 +10,7 @@ from vizlib.store.store import IMAGE
 from vizlib.synthesis.methods import reconstruct
 
 SLIDERS = 5
-FIRST, NEXT = 100, 30  # steps from noise, and from the last image
+FIRST, NEXT = 64, 30  # steps from noise, and from the last image
 
 
 class Components:
