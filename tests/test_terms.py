@@ -215,7 +215,8 @@ def test_values_that_are_not_finite_are_matched_without_a_warning():
     for p in (10, 1000):
         values = np.ones((1, p, 3), "float32")
         values[0, 3] = np.nan, np.inf, -np.inf
-        found = matched(values, np.broadcast_to(np.arange(p, dtype="float32")[:, None], values.shape))
+        quantiles = np.broadcast_to(np.arange(p, dtype="float32")[:, None], values.shape)
+        found = np.asarray(matched(*map(ops.convert_to_tensor, (values, quantiles))))
         np.testing.assert_array_equal(np.sort(found, axis=1)[0, :, 0], np.arange(p))
 
 
