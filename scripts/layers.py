@@ -40,7 +40,7 @@ COLUMNS = {
 def main():
     world, given = options(__doc__, (8, 4))
     name = world.title.format("layers")
-    # Finer ones have too many patches of photographs to compare: block2_conv2 takes 10 GB and half an hour a class.
+    # Activations of finer ones are 2 GB and more of 350 photographs.
     layers = LAYERS if world.public else LAYERS[2:]
     kept = Kept(name, (given.n, given.steps), world.net.fingerprint, (__file__, sweeping.__file__), given.reuse)
     store = viz.StatsStore(kept.folder / f"statistics-{kept.code}", world.net)
