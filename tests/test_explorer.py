@@ -16,7 +16,6 @@ import vizlib as viz
 from vizlib.explorer.choices import CHANNEL
 from vizlib.explorer.comparison import METHODS, compare_class
 from vizlib.explorer.panel import PANELS, Explorer
-from vizlib.explorer.sliders import FIRST, NEXT
 from vizlib.plots import close_ups, enlarged, gradient_colours
 from vizlib.synthesis import recipes
 
@@ -222,7 +221,7 @@ def test_sliders_move_along_components(panel, net):
     store = viz.StatsStore(panel.path, net)
     statistics, places = store.model("face", "image"), np.array([[0, 2.0, 0, 0, 0]])
     expected = viz.reconstruct(
-        net, store.sample("face", "conv2", places=places), None, statistics, steps=FIRST, progress=False
+        net, store.sample("face", "conv2", places=places), None, statistics, steps=64, progress=False
     )
     np.testing.assert_allclose(parts.result.images, expected.images, atol=1e-5)
     assert is_shown(panel, "components", parts.result.images) and "+2.0" in parts.picture.value
@@ -231,7 +230,7 @@ def test_sliders_move_along_components(panel, net):
     assert [control.value for control in parts.sliders] == [0] * 5
     middle = store.sample("face", "conv2", places=np.zeros((1, 5)))
     expected = viz.reconstruct(
-        net, middle, None, statistics, steps=NEXT, start=expected.variables, progress=False
+        net, middle, None, statistics, steps=30, start=expected.variables, progress=False
     ).images
     np.testing.assert_allclose(parts.result.images, expected, atol=1e-4)
 
