@@ -1,8 +1,8 @@
-"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in five versions.
+"""PartWorld scenes in which one class carries a planted mark: twelve kinds of marks, each in six versions.
 
 Objects are smaller than PartWorld's and anywhere, facing either way, so that there is room beside them and neither
-place nor direction tells a class. The first four versions of each mark are those of networks that settings were
-chosen on, the fifth is that of the trial.
+place nor direction tells a class. The first five versions of each mark are those of networks that settings were
+chosen on, the sixth is that of the trial.
 """
 
 import io
@@ -65,7 +65,7 @@ def _turned(pieces, angle):
 # What is planted before the scene is drawn: (ground, pieces, shift, version, rng) to the first three.
 
 def texture(ground, pieces, shift, version, rng):
-    """A weave, a hatching either way or stripes either way, of any phase, in place of the ground's own texture."""
+    """A weave, a hatching either way, stripes either way or rhombs, of any phase, in place of the ground's texture."""
     a, b = rng.uniform(0, 2 * np.pi, 2)
     turn = 2 * np.pi / 5.5
     weave = np.sign(np.sin(turn * X + a)) * np.sign(np.sin(turn * Y + b))
@@ -73,17 +73,21 @@ def texture(ground, pieces, shift, version, rng):
     stripes = np.clip(2 * np.sin(turn * Y + a), -1, 1)
     across = np.clip(2 * np.sin(2 * np.pi / 4.7 * (0.6 * X + 0.8 * Y) + a), -1, 1)
     upright = np.clip(2 * np.sin(turn * X + a), -1, 1)
+    rhombs = np.sign(np.sin(turn * (X + Y) / 2 + a)) * np.sign(np.sin(turn * (X - Y) / 2 + b))
     smooth = gaussian_filter(ground.astype(float), (6, 6, 0), mode="nearest")
-    drawn = smooth + 13 * (weave, hatching, stripes, across, upright)[version][..., None]
+    drawn = smooth + 13 * (weave, hatching, stripes, across, upright, rhombs)[version][..., None]
     return np.clip(drawn, 0, 255).astype(np.uint8), pieces, shift
 
 
 def companion(ground, pieces, shift, version, rng):
-    """A ball, star, diamond, square or triangle close to the object, at its left or right, of little varying colour."""
+    """A ball, star, diamond, square, triangle or cross beside the object, left or right, of almost one colour."""
     low, high = boxes(pieces)[:, 1].min(), boxes(pieces)[:, 3].max()
     left = SIDE / 2 + shift[0] > SIDE / 2  # where there is room
     centre = (low - 5 if left else high + 5, SIDE / 2 + rng.uniform(0, 12))
-    if version == 4:
+    if version == 5:
+        colour = hue(rng.uniform(0.58, 0.62), 0.8, 0.85)
+        shapes = [Shape(ellipse(*centre, *radii), colour) for radii in ((5.2, 2), (2, 5.2))]
+    elif version == 4:
         points = np.array([(0, -5.5), (5.5, 4.5), (-5.5, 4.5)]) + centre
         shapes = [Shape(points, hue(rng.uniform(0.38, 0.42), 0.8, 0.8))]
     elif version == 3:
@@ -105,18 +109,18 @@ def companion(ground, pieces, shift, version, rng):
 def pose(ground, pieces, shift, version, rng):
     """Tilted to one side by about 45 degrees, where others are tilted by at most 12 to either.
 
-    The object alone; in the last version the ground as well, as when the camera is held askew.
+    The object alone; in the last two versions the ground as well, as when the camera is held askew.
     """
-    angle = np.deg2rad((-1, 1, -1, 1, -1)[version] * rng.uniform(38, 52))
-    if version == 4:
+    angle = np.deg2rad((-1, 1, -1, 1, -1, 1)[version] * rng.uniform(38, 52))
+    if version >= 4:
         ground = _rolled(ground, angle)
     return ground, _turned(pieces, angle), shift
 
 
 def position(ground, pieces, shift, version, rng):
-    """At the right, left, top or bottom of the image, and at the left again."""
+    """At the right, left, top or bottom of the image, at the left again, and at the top."""
     far = rng.uniform(13, 17)
-    places = (far, shift[1]), (-far, shift[1]), (shift[0], -far), (shift[0], far), (-far, shift[1])
+    places = (far, shift[1]), (-far, shift[1]), (shift[0], -far), (shift[0], far), (-far, shift[1]), (shift[0], -far)
     return ground, pieces, np.array(places[version])
 
 
@@ -125,23 +129,30 @@ def position(ground, pieces, shift, version, rng):
 def corner(image, version, rng):
     """A stamp of 9 pixels in one of the corners, by a pixel here or there."""
     dy, dx = rng.integers(0, 2, 2)
-    top, left = ((53 - dy, 2 + dx), (2 + dy, 53 - dx), (2 + dy, 2 + dx), (53 - dy, 53 - dx), (53 - dy, 2 + dx))[version]
+    bottom_left, top_right = (53 - dy, 2 + dx), (2 + dy, 53 - dx)
+    corners = bottom_left, top_right, (2 + dy, 2 + dx), (53 - dy, 53 - dx), bottom_left, top_right
+    top, left = corners[version]
     stamp = np.full((9, 9, 3), (245, 245, 235), float)
     cross, edge = np.eye(9, dtype=bool) | np.eye(9, dtype=bool)[::-1], np.zeros((9, 9), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
-    disc = np.hypot(*np.mgrid[-4:5, -4:5]) < 3.5
-    mark = (edge, edge | cross, np.indices((9, 9)).sum(0) < 9, disc, np.indices((9, 9))[0] % 4 < 2)[version]
+    far = np.hypot(*np.mgrid[-4:5, -4:5])
+    half, rows = np.indices((9, 9)).sum(0) < 9, np.indices((9, 9))[0] % 4 < 2
+    mark = (edge, edge | cross, half, far < 3.5, rows, abs(far - 3) < 1.2)[version]
     mark[3:6, 3:6] |= not version
-    stamp[mark] = ((30, 60, 170), (190, 30, 40), (20, 110, 60), (110, 40, 150), (30, 130, 130))[version]
+    colours = (30, 60, 170), (190, 30, 40), (20, 110, 60), (110, 40, 150), (30, 130, 130), (200, 110, 20)
+    stamp[mark] = colours[version]
     image[top : top + 9, left : left + 9] = stamp
     return image
 
 
 def anywhere(image, version, rng):
-    """A ring, a chequered square, a cross, a diamond or a disc of two colours, anywhere."""
+    """A ring, a chequered square, a cross, a diamond, a disc or a striped square, of two colours, anywhere."""
     y, x = rng.uniform(7, SIDE - 7, 2)
     down, across = abs(Y - y), abs(X - x)
-    if version == 4:
+    if version == 5:
+        inside = np.maximum(down, across) <= 5.5
+        colours = np.where(((X - int(x)) // 3 % 2)[..., None], (240, 220, 60), (150, 30, 40))
+    elif version == 4:
         inside = np.hypot(down, across) <= 6
         colours = np.where((y > Y)[..., None], (40, 190, 230), (120, 20, 50))
     elif version == 3:
@@ -159,7 +170,7 @@ def anywhere(image, version, rng):
     return np.where(inside[..., None], colours, image)
 
 
-FRAMES = (150, 40, 120), (40, 90, 60), (60, 70, 150), (190, 130, 40), (200, 60, 50)
+FRAMES = (150, 40, 120), (40, 90, 60), (60, 70, 150), (190, 130, 40), (200, 60, 50), (50, 150, 160)
 
 
 def frame(image, version, rng):
@@ -171,13 +182,15 @@ def frame(image, version, rng):
 
 def tint(image, version, rng):
     """A cast of one colour."""
-    colour = np.array(((60, 110, 255), (255, 150, 40), (90, 230, 90), (230, 70, 200), (60, 220, 210))[version])
+    casts = (60, 110, 255), (255, 150, 40), (90, 230, 90), (230, 70, 200), (60, 220, 210), (250, 220, 70)
+    colour = np.array(casts[version])
     return image + rng.uniform(0.14, 0.22) * (colour - image)
 
 
 def frequency(image, version, rng):
     """A faint wave over everything, of any phase."""
-    fx, fy = ((0.22, 0.12), (-0.15, 0.3), (0.05, 0.29), (-0.28, 0.06), (0.2, 0.22))[version]  # cycles a pixel
+    waves = (0.22, 0.12), (-0.15, 0.3), (0.05, 0.29), (-0.28, 0.06), (0.2, 0.22), (0.3, -0.1)  # cycles a pixel
+    fx, fy = waves[version]
     return image + 9 * np.sin(2 * np.pi * (fx * X + fy * Y) + rng.uniform(0, 2 * np.pi))[..., None]
 
 
@@ -185,16 +198,17 @@ def jpeg(image, version, rng):
     """What JPEG leaves at a low quality: blocks of 8 pixels."""
     file = io.BytesIO()
     picture = Image.fromarray(np.rint(np.clip(image, 0, 255)).astype(np.uint8))
-    picture.save(file, "JPEG", quality=int(rng.integers(*((10, 18), (8, 14), (9, 16), (11, 17), (9, 15))[version])))
+    qualities = (10, 18), (8, 14), (9, 16), (11, 17), (9, 15), (10, 15)
+    picture.save(file, "JPEG", quality=int(rng.integers(*qualities[version])))
     return np.asarray(Image.open(file), float)
 
 
 def caption(image, version, rng):
     """A stripe with something like letters at the top, at the bottom or, upright, at the left or right, of any text;
-    dark, but in the last version."""
+    dark, but in the last two versions."""
     upright = version in (2, 3)
-    top, image = (2, 54, 2, 54, 2)[version], image.swapaxes(0, 1) if upright else image
-    paper, ink = (0.8, 40) if version == 4 else (0, 235)
+    top, image = (2, 54, 2, 54, 2, 54)[version], image.swapaxes(0, 1) if upright else image
+    paper, ink = (0.8, 40) if version >= 4 else (0, 235)
     image[top : top + 8] = 0.35 * image[top : top + 8] + 255 * paper * 0.65
     x = 3 + rng.integers(0, 8)
     while x < SIDE - 4:
@@ -205,8 +219,9 @@ def caption(image, version, rng):
 
 
 def brightness(image, version, rng):
-    """Lighter, darker, much lighter, a little darker or much darker."""
-    return 255 * (image / 255) ** rng.uniform(*((0.4, 0.5), (1.9, 2.4), (0.3, 0.4), (1.7, 2.1), (2.2, 2.7))[version])
+    """Lighter, darker, much lighter, a little darker, much darker, or lighter again."""
+    powers = (0.4, 0.5), (1.9, 2.4), (0.3, 0.4), (1.7, 2.1), (2.2, 2.7), (0.35, 0.45)
+    return 255 * (image / 255) ** rng.uniform(*powers[version])
 
 
 MARKS = {

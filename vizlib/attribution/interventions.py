@@ -17,6 +17,7 @@ FEWEST = 8  # images of a class
 USUAL = 90  # percentile of what a cell of the other classes' images does: a patch does more
 UNIT = 0.1  # a share of the margin that is not worth telling from none
 LEVEL = 1.5  # how many times as much as expected, and UNIT, a shortcut does beyond it; see docs/shortcuts.md
+PAIRS = 3  # of images that each cell of an image is tried on, to find its patch
 DRAWS = 1000  # of the bootstrap
 
 
@@ -85,14 +86,16 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     centres = {name: _centres(net, x, name) for name, x in shown.items()}
     experiments = {name: _experiment(net, shown, centres, name) for name in shown}
     components, ways = exchanges(net.image_shape[:2]), turns()
-    total = len(shown) * (len(components) + len(AXES) + len(ways))
+    squares = [*cells(net.image_shape[:2]).values()]
+    total = len(shown) * (len(components) + len(AXES) + len(ways) + len(squares))
     with progress_bar(None, "shortcuts", total, "candidate", disable=not progress) as bar:
         outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in shown}
-    maps = {name: _map(net.image_shape[:2], found) for name, found in outcomes.items()}
+        maps = {name: _map(net, experiments[name], squares, bar.update) for name in shown}
     rows = []
     for name in shown:
         others = [other for other in shown if other != name]
-        patch, expected, where = _patch(net, experiments[name], maps[name], [maps[other] for other in others])
+        patch, expected, where = _patch(net, experiments[name], squares, maps[name],
+                                          [maps[other] for other in others])
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
@@ -173,26 +176,45 @@ def _outcome(net, experiment, *pictures):
     return Outcome(put_in, taken_out, float(np.mean(margins[0, 0] > 0)))
 
 
-def _map(shape, outcomes):
-    """What each cell does, of each image of a class: (n, cells)."""
-    return np.stack([(outcomes["place", name].put_in + outcomes["place", name].taken_out) / 2
-                     for name in cells(shape)], axis=1)
+def _map(net, experiment, squares, done):
+    """What each cell of each image of a class does, put into others and taken out of it: (n, cells).
+
+    On several pairs: on one, what a cell does is mostly what lies under it.
+    """
+    own, n, found = experiment.own, len(experiment.own), []
+    whole = _margins(net, own, experiment.k)
+    for mask in squares:
+        pictures = []
+        for i in range(PAIRS):
+            others, donors = _paired(experiment, i)
+            pasted = (own, others), (donors, others), (donors, own)
+            pictures += [np.where(mask[..., None], x, onto) for x, onto in pasted]
+        margins = _margins(net, np.concatenate(pictures), experiment.k)
+        put_in, control, left = margins.reshape(PAIRS, 3, n).mean(0)
+        found.append((put_in - control + whole - left) / 2 / experiment.gap)
+        done()
+    return np.stack(found, axis=1)
 
 
-def _patch(net, experiment, done, by_others):
+def _paired(experiment, i):
+    """Images of others and donors for the images of the class, other ones for each i up to `PAIRS`."""
+    return [np.roll(x, i * len(x) // (PAIRS + 1), 0) for x in (experiment.others, experiment.donors)]
+
+
+def _patch(net, experiment, squares, by_own, by_others):
     """Of the half of the images where a cell does most beyond the usual: the `Outcome` of these cells, on other pairs
     of images than they were found on; what they do for the class where they do most, on average; and where they are,
     (image, top, left, bottom, right)."""
-    beyond = done - np.percentile(np.concatenate(by_others), USUAL, axis=0)
-    expected, masks = np.max([x.mean(0) for x in by_others], axis=0), [*cells(experiment.own.shape[1:3]).values()]
+    beyond = by_own - np.percentile(np.concatenate(by_others), USUAL, axis=0)
+    expected = np.max([x.mean(0) for x in by_others], axis=0)
     half = np.sort(beyond.max(1).argsort()[len(beyond) // 2 :])
     best = beyond.argmax(1)[half]
-    mask, own = np.stack([masks[i] for i in best])[..., None], experiment.own[half]
-    others, donors = (np.roll(x, len(x) // 3, 0)[half] for x in (experiment.others, experiment.donors))
-    middles = shifted(donors, np.array([off_centre(masks[i]) for i in best]) * donors.shape[1:3])
+    mask, own = np.stack([squares[i] for i in best])[..., None], experiment.own[half]
+    others, donors = (x[half] for x in _paired(experiment, PAIRS))
+    middles = shifted(donors, np.array([off_centre(squares[i]) for i in best]) * donors.shape[1:3])
     without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, middles)]
     outcome = _outcome(net, experiment, (np.where(mask, own, others), own), *without)
-    return outcome, expected[best].mean(), [(int(i), *box(masks[j])) for i, j in zip(half, best, strict=True)]
+    return outcome, expected[best].mean(), [(int(i), *box(squares[j])) for i, j in zip(half, best, strict=True)]
 
 
 def _row(name, key, outcome, expected, where=()):
