@@ -17,7 +17,7 @@ FEWEST = 8  # images of a class
 USUAL = 90  # percentile of what a cell of the other classes' images does: a patch does more
 UNIT = 0.1  # a share of the margin that is not worth telling from none
 LEVEL = 1.5  # how many times as much as expected, and UNIT, a shortcut does beyond it; see docs/shortcuts.md
-PAIRS = 3  # of images that each cell of an image is tried on, to find its patch
+PAIRS = 3  # of images that each cell of an image is tried on to find its patch, and as many more that tell what it does
 DRAWS = 1000  # of the bootstrap
 
 
@@ -94,8 +94,8 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     rows = []
     for name in shown:
         others = [other for other in shown if other != name]
-        patch, expected, where = _patch(net, experiments[name], squares, maps[name],
-                                          [maps[other] for other in others])
+        by_others = [maps[other] for other in others]
+        patch, expected, where = _patch(net, experiments[name], squares, maps[name], by_others)
         k = experiments[name].k
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
@@ -197,8 +197,11 @@ def _map(net, experiment, squares, done):
 
 
 def _paired(experiment, i):
-    """Images of others and donors for the images of the class, other ones for each i up to `PAIRS`."""
-    return [np.roll(x, i * len(x) // (PAIRS + 1), 0) for x in (experiment.others, experiment.donors)]
+    """Images of others and donors for the images of the class, other ones for each i below twice `PAIRS`."""
+    n, classes = len(experiment.own), len(np.unique(experiment.pairs))
+    step = n // (2 * PAIRS)
+    step -= step % classes == 0  # or it would be images of the same class again
+    return [np.roll(x, i * step, 0) for x in (experiment.others, experiment.donors)]
 
 
 def _patch(net, experiment, squares, by_own, by_others):
@@ -210,10 +213,12 @@ def _patch(net, experiment, squares, by_own, by_others):
     half = np.sort(beyond.max(1).argsort()[len(beyond) // 2 :])
     best = beyond.argmax(1)[half]
     mask, own = np.stack([squares[i] for i in best])[..., None], experiment.own[half]
-    others, donors = (x[half] for x in _paired(experiment, PAIRS))
-    middles = shifted(donors, np.array([off_centre(squares[i]) for i in best]) * donors.shape[1:3])
-    without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, middles)]
-    outcome = _outcome(net, experiment, (np.where(mask, own, others), own), *without)
+    away, found = np.array([off_centre(squares[i]) for i in best]) * own.shape[1:3], []
+    for i in range(PAIRS, 2 * PAIRS):
+        others, donors = (x[half] for x in _paired(experiment, i))
+        without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, shifted(donors, away))]
+        found.append(_outcome(net, experiment, (np.where(mask, own, others), own), *without))
+    outcome = Outcome(*(np.mean(x, axis=0) for x in zip(*found, strict=True)))
     return outcome, expected[best].mean(), [(int(i), *box(squares[j])) for i, j in zip(half, best, strict=True)]
 
 
