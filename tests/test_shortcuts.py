@@ -23,8 +23,8 @@ def pictures(n=12, **added):
     return found
 
 
-def network(corner=0.0, everywhere=0.0):
-    """Scores before a sigmoid: of each class 10 × the mean of its channel in the middle, and of "red" also `corner` ×
+def network(corner=0.0, everywhere=0.0, head="sigmoid"):
+    """Scores before the head: of each class 10 × the mean of its channel in the middle, and of "red" also `corner` ×
     the mean of the corner and `everywhere` × the mean of the image."""
     weights = np.zeros((SIDE, SIDE, 3, 3))
     for channel in range(3):
@@ -32,7 +32,7 @@ def network(corner=0.0, everywhere=0.0):
     weights[*CORNER, :, 0] += corner / (16 * 3)
     weights[..., 0] += everywhere / (SIDE * SIDE * 3)
     image = keras.Input((SIDE, SIDE, 3))
-    scores = keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(image))
+    scores = keras.layers.Dense(3, head)(keras.layers.Flatten()(image))
     model = keras.Model(image, scores)
     model.set_weights([weights.reshape(-1, 3).astype("float32"), np.zeros(3, "float32")])
     return viz.Network(model, classes=CLASSES)
@@ -95,6 +95,14 @@ def test_patch_lies_on_what_may_be_anywhere():
     for i, top, left, bottom, right in first["where"]:
         y, x = corners[i]
         assert top <= y <= bottom - 4 and left <= x <= right - 4
+
+
+def test_patch_is_not_missed_where_the_mark_of_its_own_class_speaks_against_others():
+    images = pictures(24, red=(CORNER, 0.4))
+    frame = viz.shortcuts(network(corner=20, head="softmax"), images, progress=False)
+    patches = frame[frame["kind"] == "patch"].set_index("class")
+    assert {tuple(box) for _, *box in patches.loc["red", "where"]} == {(0, 0, 8, 8)}
+    assert patches.loc["red", "expected"] == pytest.approx(0, abs=1e-5)  # of pairs without an image of red
 
 
 def test_place_that_any_object_counts_at_is_a_position_and_no_shortcut():

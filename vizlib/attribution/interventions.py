@@ -54,10 +54,10 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
 
     Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
-    blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most beyond what cells at its
-    place do, in the half of the images where that is most. A position is where the object is, the centre of what speaks
-    for an image's own class (gradient times the difference from the mean colour, squared): images are moved until it is
-    where that of another image is.
+    blocks of 8 pixels, position, pose, and "patch": of each image the cell that does most, on three pairs of others,
+    beyond what cells at its place do, in the half of the images where that is most. A position is where the object is,
+    the centre of what speaks for an image's own class (gradient times the difference from the mean colour, squared):
+    images are moved until it is where that of another image is.
 
     Each is a factorial experiment. Images of other classes take it from images of the class or, as a control, from each
     other: how much higher is the margin (log odds of the class) for it? Images of the class take it from each other or
@@ -94,9 +94,9 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     rows = []
     for name in shown:
         others = [other for other in shown if other != name]
-        by_others = [maps[other] for other in others]
-        patch, expected, where = _patch(net, experiments[name], squares, maps[name], by_others)
         k = experiments[name].k
+        by_others = [_without(experiments[other], maps[other], k) for other in others]
+        patch, expected, where = _patch(net, experiments[name], squares, maps[name].mean(0), by_others)
         for key, outcome in outcomes[name].items():
             apart = [outcomes[other][key].effect(~(experiments[other].pairs == k).any(1)) for other in others]
             lies = _boxes(net.image_shape[:2], centres[name]) if key[0] == "position" else ()
@@ -177,7 +177,7 @@ def _outcome(net, experiment, *pictures):
 
 
 def _map(net, experiment, squares, done):
-    """What each cell of each image of a class does, put into others and taken out of it: (n, cells).
+    """What each cell of each image of a class does, put into others and taken out of it: (pairs, n, cells).
 
     On several pairs: on one, what a cell does is mostly what lies under it.
     """
@@ -186,22 +186,32 @@ def _map(net, experiment, squares, done):
     for mask in squares:
         pictures = []
         for i in range(PAIRS):
-            others, donors = _paired(experiment, i)
+            others, donors, _ = _paired(experiment, i)
             pasted = (own, others), (donors, others), (donors, own)
             pictures += [np.where(mask[..., None], x, onto) for x, onto in pasted]
         margins = _margins(net, np.concatenate(pictures), experiment.k)
-        put_in, control, left = margins.reshape(PAIRS, 3, n).mean(0)
+        put_in, control, left = margins.reshape(PAIRS, 3, n).swapaxes(0, 1)
         found.append((put_in - control + whole - left) / 2 / experiment.gap)
         done()
-    return np.stack(found, axis=1)
+    return np.stack(found, axis=2)
+
+
+def _without(experiment, done, k):
+    """The mean of a map over the pairs that have no image of class k, of the images that have such pairs: (m, cells).
+
+    Where that class has a shortcut, whatever lies at its place in others takes it away, and seems to do much.
+    """
+    apart = np.stack([(_paired(experiment, i)[2] != k).all(1) for i in range(PAIRS)])[..., None]
+    some = apart.any((0, 2))
+    return np.mean(done[:, some], axis=0, where=apart[:, some])
 
 
 def _paired(experiment, i):
-    """Images of others and donors for the images of the class, other ones for each i below twice `PAIRS`."""
+    """Images of others and donors for the images of the class, and their classes, others for each i below 2 `PAIRS`."""
     n, classes = len(experiment.own), len(np.unique(experiment.pairs))
     step = n // (2 * PAIRS)
     step -= step % classes == 0  # or it would be images of the same class again
-    return [np.roll(x, i * step, 0) for x in (experiment.others, experiment.donors)]
+    return [np.roll(x, i * step, 0) for x in (experiment.others, experiment.donors, experiment.pairs)]
 
 
 def _patch(net, experiment, squares, by_own, by_others):
@@ -215,7 +225,7 @@ def _patch(net, experiment, squares, by_own, by_others):
     mask, own = np.stack([squares[i] for i in best])[..., None], experiment.own[half]
     away, found = np.array([off_centre(squares[i]) for i in best]) * own.shape[1:3], []
     for i in range(PAIRS, 2 * PAIRS):
-        others, donors = (x[half] for x in _paired(experiment, i))
+        others, donors, _ = (x[half] for x in _paired(experiment, i))
         without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, shifted(donors, away))]
         found.append(_outcome(net, experiment, (np.where(mask, own, others), own), *without))
     outcome = Outcome(*(np.mean(x, axis=0) for x in zip(*found, strict=True)))

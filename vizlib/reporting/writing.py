@@ -24,7 +24,7 @@ from vizlib.reporting.page import figure, gallery, page, section, table, text
 from vizlib.store import StatsStore, collect
 
 FRESH = 6  # of so many images one is kept from the statistics, to be asked about
-TRIED = 16  # images of each class that shortcuts are looked for in, which has the network see each 400 times
+TRIED = 16  # images of each class that shortcuts are looked for in, which has the network see each 950 times
 STATISTICS, RECORD, TRIALS, INDEX = "statistics", "{}.json", "shortcuts.tried.json", "index.html"
 
 
