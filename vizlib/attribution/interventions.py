@@ -181,37 +181,36 @@ def _map(net, experiment, squares, done):
 
     On several pairs: on one, what a cell does is mostly what lies under it.
     """
-    own, n, found = experiment.own, len(experiment.own), []
+    own, pasted, found = experiment.own, [], []
+    for rows in (_paired(experiment, i) for i in range(PAIRS)):
+        others, donors = experiment.others[rows], experiment.donors[rows]
+        pasted += [(own, others), (donors, others), (donors, own)]
     whole = _margins(net, own, experiment.k)
     for mask in squares:
-        pictures = []
-        for i in range(PAIRS):
-            others, donors, _ = _paired(experiment, i)
-            pasted = (own, others), (donors, others), (donors, own)
-            pictures += [np.where(mask[..., None], x, onto) for x, onto in pasted]
+        pictures = [np.where(mask[..., None], x, onto) for x, onto in pasted]
         margins = _margins(net, np.concatenate(pictures), experiment.k)
-        put_in, control, left = margins.reshape(PAIRS, 3, n).swapaxes(0, 1)
+        put_in, control, left = margins.reshape(PAIRS, 3, -1).swapaxes(0, 1)
         found.append((put_in - control + whole - left) / 2 / experiment.gap)
         done()
     return np.stack(found, axis=2)
 
 
-def _without(experiment, done, k):
+def _without(experiment, found, k):
     """The mean of a map over the pairs that have no image of class k, of the images that have such pairs: (m, cells).
 
     Where that class has a shortcut, whatever lies at its place in others takes it away, and seems to do much.
     """
-    apart = np.stack([(_paired(experiment, i)[2] != k).all(1) for i in range(PAIRS)])[..., None]
+    apart = np.stack([(experiment.pairs[_paired(experiment, i)] != k).all(1) for i in range(PAIRS)])[..., None]
     some = apart.any((0, 2))
-    return np.mean(done[:, some], axis=0, where=apart[:, some])
+    return np.mean(found[:, some], axis=0, where=apart[:, some])
 
 
 def _paired(experiment, i):
-    """Images of others and donors for the images of the class, and their classes, others for each i below 2 `PAIRS`."""
+    """Rows of others and donors that go with the images of the class, other ones for each i below 2 `PAIRS`: (n,)."""
     n, classes = len(experiment.own), len(np.unique(experiment.pairs))
     step = n // (2 * PAIRS)
     step -= step % classes == 0  # or it would be images of the same class again
-    return [np.roll(x, i * step, 0) for x in (experiment.others, experiment.donors, experiment.pairs)]
+    return np.roll(np.arange(n), i * step)
 
 
 def _patch(net, experiment, squares, by_own, by_others):
@@ -225,7 +224,8 @@ def _patch(net, experiment, squares, by_own, by_others):
     mask, own = np.stack([squares[i] for i in best])[..., None], experiment.own[half]
     away, found = np.array([off_centre(squares[i]) for i in best]) * own.shape[1:3], []
     for i in range(PAIRS, 2 * PAIRS):
-        others, donors, _ = (x[half] for x in _paired(experiment, i))
+        rows = _paired(experiment, i)[half]
+        others, donors = experiment.others[rows], experiment.donors[rows]
         without = [(np.where(mask, x, others), np.where(mask, x, own)) for x in (donors, shifted(donors, away))]
         found.append(_outcome(net, experiment, (np.where(mask, own, others), own), *without))
     outcome = Outcome(*(np.mean(x, axis=0) for x in zip(*found, strict=True)))
