@@ -22,7 +22,7 @@ import vizlib as viz
 from vizlib._files import written
 from vizlib.explorer.starting import first_layer
 
-SHOWN, N, STEPS = 200, 16, 100  # scenes of the class that are collected; images of each kind; steps of each
+SHOWN, N, STEPS = 200, 32, 100  # scenes of the class that are collected; images of each kind; steps of each
 SCENES, BASE = 300, 8  # of each class that a detector learns from: scenes, and images of each baseline
 EPOCHS, NOISE, TIMES = 12, 0.04, 4  # of its training; how often it sees the baselines in one of them
 BASELINES = {"Simonyan": viz.simonyan, "Olah": viz.olah}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vizlib.statistics import Montage, Placed, montage, side_by_side
-from vizlib.statistics.montage import _least_seams
+from vizlib.statistics.seams import MOST, least_seams
 
 
 def cost_of(layout, unlike):
@@ -36,7 +36,7 @@ def test_seams_are_the_least_of_all_layouts(seed):
         if (sizes := np.bincount(kinds, minlength=4)).max() <= 3 and sizes[2] and np.count_nonzero(sizes) == 3
         for layout in (np.reshape(kinds, (2, 4)),)
     ]
-    found = _least_seams(unlike, 2, np.arange(4), [seed])
+    found = least_seams(unlike, 2, np.arange(4), [seed], None)
     assert 2 in found and len(np.unique(found)) == 3 and np.bincount(found.ravel()).max() == 3
     assert cost_of(found, unlike) <= np.quantile(costs, 0.005)
 
@@ -60,7 +60,7 @@ def test_things_stay_whole_and_all_is_real(seed):
     drawn, mixtures = model.draw(6, seed)
     cut = 0
     for draw, mixture in zip(drawn, mixtures, strict=True):
-        assert mixture.weights.max() <= montage.MOST and mixture.weights.sum() == pytest.approx(1)
+        assert mixture.weights.max() <= MOST and mixture.weights.sum() == pytest.approx(1)
         assert len(mixture.images) == 3
         np.testing.assert_array_equal(np.bincount(mixture.layout.ravel()) / 64, mixture.weights)
         for i, image in enumerate(mixture.images):
@@ -91,11 +91,11 @@ def firsts(model, monkeypatch, *asked, **options):
     """The image that each draw begins with, and those that are looked at first to lie beside it."""
     found = {}
 
-    def recorded(unlike, first, candidates, key):
+    def recorded(unlike, first, candidates, key, counts):
         found.setdefault(len(found) if len(key) == 1 else key[1], (int(first), candidates))
-        return _least_seams(unlike, first, candidates, key)
+        return least_seams(unlike, first, candidates, key, counts)
 
-    monkeypatch.setattr(montage, "_least_seams", recorded)
+    monkeypatch.setattr(montage, "least_seams", recorded)
     model.draw(*asked, **options)
     return zip(*found.values(), strict=True)
 

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from vizlib.statistics import Analogies, LocalGaussian, Montage, QuiltedGaussian, Snapshots, quilting
+from vizlib.statistics import (
+    Analogies,
+    LocalGaussian,
+    Montage,
+    QuiltedGaussian,
+    QuiltedMontage,
+    Snapshots,
+    montage,
+    quilting,
+)
 from vizlib.statistics.quilting import _Patches
 from vizlib.statistics.quilting import quilted as quilted_together
 
@@ -231,7 +240,7 @@ def test_layers_that_do_not_fit_are_refused():
         Analogies(Snapshots().fit(upper.reshape(30, -1)), upper[:1].reshape(1, -1), some)
 
 
-@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, Montage])
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedMontage, Montage])
 def test_a_draw_moves_along_a_component(sampler):
     """Ramps of many slopes beside one of a fixed slope, as only what is beside something else has a size for a cosine:
     moved, one and the same draw is a ramp of each of the slopes asked for."""
@@ -250,7 +259,7 @@ def test_a_draw_moves_along_a_component(sampler):
     np.testing.assert_array_equal(free[0], free[3])
 
 
-@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, Montage])
+@pytest.mark.parametrize("sampler", [LocalGaussian, QuiltedGaussian, QuiltedMontage, Montage])
 def test_draws_among_some_are_made_of_them_alone(sampler):
     values = np.random.default_rng(7).normal(size=(60, 8, 8, 2)).astype("float32")
     among = np.arange(10, 30)
@@ -258,3 +267,38 @@ def test_draws_among_some_are_made_of_them_alone(sampler):
         assert np.isin(mixture.images, among).all()
     with pytest.raises(ValueError, match="expected among"):
         sampler().fit(values).draw(4, among=np.array([99]))
+
+
+def test_seams_of_montages_are_mended(monkeypatch):
+    """On a plain ground each image has a square anywhere, which the seams of three stripes cut at random."""
+    def stripes(unlike, first, candidates, key, counts):
+        others = np.random.default_rng(key).choice(np.setdiff1d(candidates, first), 2, replace=False)
+        return np.tile(np.repeat([first, *others], 4), (12, 1))
+
+    monkeypatch.setattr(montage, "least_seams", stripes)
+    strange = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        values = (0.01 * rng.normal(size=(80, 12, 12, 4))).astype("float32")
+        for value in values:
+            y, x = rng.integers(9, size=2)
+            value[y : y + 4, x : x + 4] += (3, 1, 0, 0)
+        montages, quilts = (kind().fit(values).draw(12, seed) for kind in (Montage, QuiltedMontage))
+        strange.append([strangeness(drawn, values) for drawn, _ in (montages, quilts)])
+        for cut, mended in zip(montages[1], quilts[1], strict=True):
+            apart = np.linalg.norm(values[cut.images].reshape(3, 1, -1) - values.reshape(1, 80, -1), axis=2)
+            assert np.isin(mended.images, np.argsort(apart)[:, : quilting.BESIDE + 1]).all()
+            assert mended.weights.sum() == pytest.approx(1) and mended.weights.min() > 0
+    cut, mended = np.mean(strange, axis=0)
+    assert mended < 0.8 * cut
+
+
+def strangeness(drawn, real):
+    """How far the patches of 4 × 4 of draws are from the most similar ones of real images, on average."""
+    def patches(values):
+        windows = np.lib.stride_tricks.sliding_window_view(values, (4, 4), axis=(1, 2))
+        return windows.reshape(-1, 16 * values.shape[-1])
+
+    asked, known = patches(drawn), patches(real)
+    squares = (asked**2).sum(1)[:, None] + (known**2).sum(1) - 2 * asked @ known.T
+    return float(np.maximum(squares, 0).min(axis=1).mean())

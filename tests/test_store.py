@@ -49,7 +49,7 @@ def test_what_was_put_in_comes_out(store):
 
 @pytest.mark.parametrize(
     "name",
-    ["PCAGaussian", "LocalGaussian", "QuiltedGaussian", "Montage", "BootstrapMix", None],
+    ["PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedMontage", "Montage", "BootstrapMix", None],
 )
 def test_samplers_are_made_of_the_stored_snapshots(tmp_path, name):
     store = StatsStore(tmp_path / "stats", NET)

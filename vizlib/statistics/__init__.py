@@ -1,7 +1,7 @@
 """Estimators of what images of a class have in common, with the contract of scikit-learn.
 
 Samplers share one decomposition, `Snapshots`, and its state: each of `PCAGaussian`, `LocalGaussian`, `QuiltedGaussian`,
-`Montage` and `BootstrapMix` can be made of the state of any other. A draw is a `Mixture` of real images.
+`QuiltedMontage`, `Montage` and `BootstrapMix` can be made of the state of any other. A draw is a `Mixture` of images.
 """
 
 from vizlib.statistics.agreement import sampler_agreement
@@ -20,7 +20,7 @@ from vizlib.statistics.moments import Moments
 from vizlib.statistics.montage import Montage, Placed, side_by_side
 from vizlib.statistics.pairs import LayerPair
 from vizlib.statistics.patches import PatchBank
-from vizlib.statistics.quilting import Analogies, QuiltedGaussian, quilted
+from vizlib.statistics.quilting import Analogies, QuiltedGaussian, QuiltedMontage, quilted
 from vizlib.statistics.snapshots import Mixture, Snapshots
 from vizlib.statistics.strongest import Strongest
 
@@ -39,6 +39,7 @@ __all__ = [
     "PatchBank",
     "Placed",
     "QuiltedGaussian",
+    "QuiltedMontage",
     "Snapshots",
     "Strongest",
     "colour_composition",

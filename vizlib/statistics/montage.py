@@ -8,19 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vizlib._arrays import Activations, Floats, Integers
+from vizlib.statistics.counts import LEAST, Counts
 from vizlib.statistics.mixtures import LocalGaussian
+from vizlib.statistics.seams import PARTS, least_seams
 from vizlib.statistics.snapshots import Mixture, generator
 
-PARTS = 3  # images of a draw: the fewest of which none has more than `MOST`
-MOST = 0.4  # of a draw, the largest share of one image
 POOL = 512  # images that are looked at, at most
 FIRST, BESIDE = 0.8, 0.9  # of these, the most typical first, how many a draw begins with, and how many lie beside it
 NEAR = 1 / 8  # of what lies beside, how many are as near to a place that was asked for
 GRID = 16  # cells of a side of a layout, at most
-TRIES = 4  # annealings for each draw, of which that with the least seams is kept
-STEPS = 36  # of an annealing for each pair of neighbouring cells
-ROUNDS = 20  # how often in these the images beside the first are chosen anew
-HEAT = 0.15  # at which an annealing begins, in units of a seam between cells that are not alike at all
 LARGE_BYTES = 2**32  # of activations beyond which it is told beforehand what they take
 
 
@@ -97,13 +93,14 @@ class Montage(LocalGaussian):
         else:
             sought = [(*self._near(x, members, firsts[0], beside), [own]) for x in np.asarray(places, "float64")]
         unlike = self._unlike(real)
+        counts = self._counts(real, unlike.shape[:2])
         layouts: list[Integers] = []
         for first, candidates, key in sought:
-            layout = _least_seams(unlike, first, np.sort(candidates), key)
+            layout = least_seams(unlike, first, np.sort(candidates), key, counts)
             taken = np.unique([*firsts, *np.ravel(layouts)] if places is None else [])
             free = np.setdiff1d(candidates, taken[taken != first])
             if np.isin(layout, free, invert=True).any() and len(free) >= PARTS:
-                layout = _least_seams(unlike, first, free, key)
+                layout = least_seams(unlike, first, free, key, counts)
             layouts.append(layout)
         mixtures = [_placed(self.images_[members], layout) for layout in layouts]
         return side_by_side(mixtures, self.images_[members], real), mixtures
@@ -138,6 +135,17 @@ class Montage(LocalGaussian):
                 unlike[row, column] = 1 - x @ x.T / positions
         return unlike
 
+    def _counts(self, real, grid):
+        """What all of these have as many of, as far as there are enough to know it."""
+        if len(real) < LEAST * self.shape_[2]:
+            return None
+        rows, columns = map(_cells, self.shape_[:2], grid)
+        cells = np.zeros((len(real), *grid, self.shape_[2]), "float32")
+        for row, column in np.ndindex(*grid):
+            here = self.rectified(real[:, rows == row][:, :, columns == column])
+            cells[:, row, column] = here.sum(axis=(1, 2)) / (len(rows) * len(columns))
+        return Counts().fit(cells, PARTS)
+
 
 def side_by_side(mixtures: list[Placed], images: Integers, real: Activations | list[Activations]) -> Activations:
     """Activations of any layer with positions, or pixels, as the layouts of mixtures have them: (n, h, w, channels).
@@ -163,64 +171,3 @@ def _placed(images, layout):
     used, where = np.unique(layout, return_inverse=True)
     where = where.reshape(layout.shape)
     return Placed(images[used], np.bincount(where.ravel()) / where.size, where)
-
-
-def _least_seams(unlike, first, candidates, key):
-    """Of a few annealings the layout with the least seams: which of m lies in each cell, int (rows, columns)."""
-    own = unlike[:, :, candidates[:, None], candidates]
-    rng = np.random.default_rng(key)
-    tries = [_annealed(own, int(np.searchsorted(candidates, first)), rng) for _ in range(TRIES)]
-    return candidates[min(tries, key=lambda found: found[1])[0]]
-
-
-def _annealed(unlike, first, rng):
-    """A layout of `first` and the few of m that go with it best, int (rows, columns), and what its seams cost."""
-    (height, width), m = unlike.shape[:2], unlike.shape[2]
-    unlike, cells = unlike.reshape(-1, m, m), np.arange(height * width)
-    parts = min(PARTS, m)
-    room = max(int(MOST * len(cells)), -(-len(cells) // parts))
-    right, down = cells.reshape(height, width)[:, :-1].ravel(), cells[:-width]
-    one, other = np.concatenate([right, down]), np.concatenate([right + 1, down + width])
-    steps = STEPS * len(one)
-    moves = np.concatenate([np.stack([one, other], axis=1), np.stack([other, one], axis=1)])
-    around = [moves[moves[:, 0] == cell, 1].tolist() for cell in cells]
-
-    # At first each cell is of the nearest of a few random spots that has room left.
-    spots, at = rng.random((parts, 2)) * (height, width), np.stack(np.divmod(cells, width), axis=1)
-    apart = np.linalg.norm(at[:, None] - spots, axis=2)
-    part, sizes = [0] * len(cells), [0] * parts
-    for cell in np.argsort(apart.min(axis=1)):
-        part[cell] = next(k for k in np.argsort(apart[cell]).tolist() if sizes[k] < room)
-        sizes[part[cell]] += 1
-    images = np.array([first, *rng.choice(np.delete(np.arange(m), first), parts - 1, replace=False)])
-
-    def chosen_anew(heat):
-        """Each image but the first gives way to that of which the seams around its part cost least, up to noise."""
-        part_of = np.array(part)
-        for k in range(1, parts):
-            inner, outer = (part_of[x] == k for x in (one, other))
-            a, b = one[inner != outer], other[inner != outer]
-            beyond = images[np.where(part_of[a] == k, part_of[b], part_of[a])]
-            costs = (unlike[a, beyond] + unlike[b, beyond]).sum(axis=0) / 2
-            costs[np.delete(images, k)] = np.inf
-            images[k] = np.argmin(costs - heat * rng.gumbel(size=m))
-        return (unlike[:, images[:, None], images] / 2).tolist()  # far faster to look up than in an array
-
-    moves = moves[rng.integers(len(moves), size=steps)].tolist()
-    heats = HEAT * (1 - np.arange(steps) / steps) ** 2
-    worse = (heats * rng.exponential(size=steps)).tolist()  # by how much a move may be it: the rule of Metropolis
-    for step, (cell, neighbour) in enumerate(moves):
-        if step % (steps // ROUNDS) == 0:
-            halves = chosen_anew(heats[step] * (height + width) / 8)
-        old, new = part[cell], part[neighbour]
-        if old == new or sizes[new] == room:
-            continue
-        cost_new, cost_old = (
-            sum(halves[cell][k][part[at]] + halves[at][k][part[at]] for at in around[cell]) for k in (new, old)
-        )
-        if cost_new - cost_old <= worse[step]:
-            part[cell] = new
-            sizes[old], sizes[new] = sizes[old] - 1, sizes[new] + 1
-    halves = chosen_anew(0)
-    cost = sum(halves[a][part[a]][part[b]] + halves[b][part[a]][part[b]] for a, b in zip(one, other, strict=True))
-    return images[part].reshape(height, width), cost

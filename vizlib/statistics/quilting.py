@@ -10,11 +10,13 @@ from threadpoolctl import threadpool_limits
 
 from vizlib._arrays import THREADS, Activations, Floats, Integers
 from vizlib.statistics.mixtures import LocalGaussian
+from vizlib.statistics.montage import Montage
 from vizlib.statistics.snapshots import Mixture, Snapshots, generator
 
 COPY = 0.6  # share of patches from one activation, beyond which a quilt is called a copy of it
 LEFT_OUT = 3  # nearest activations that no quilt is made of, for its sake to be new
 NEIGHBOURS = 32
+BESIDE = 12  # activations that are nearest to each of a montage, of which it is mended
 CANDIDATES = 2  # draws for each sample, of which the one is kept whose patches fit together best
 ROUNDS = 4  # how often patches are sought and their mean is taken
 SEARCH_BYTES = 2**28  # of the distances that are compared at a time
@@ -75,15 +77,53 @@ class QuiltedGaussian(LocalGaussian):
         n = min(self.n_neighbours, max(len(members) - LEFT_OUT, (len(members) + 1) // 2))
         for row, point in zip(chosen, self.coordinates_of(mixtures), strict=True):
             row[self.nearest(point, n, LEFT_OUT, members)] = True
-        used = np.flatnonzero(chosen.any(axis=0))
-        if (room := 3 * 4 * len(used) * self.mean_.size) > LARGE_BYTES:  # as read, side by side, and with a margin
-            warnings.warn(
-                f"patches of {len(used)} activations of shape {self.shape_} take {room / 1e9:.0f} GB of memory, and "
-                "many minutes to look through: a deeper layer, smaller images or `LocalGaussian` take less.",
-                stacklevel=4,
-            )
-        quilts, found, apart = quilted(self.mixed(mixtures), self.real(self.images_[used]), chosen[:, used])
-        return quilts, [_shares(self.images_[used], which) for which in found], apart
+        _tell_size(self, chosen)
+        return _quilts_of(self, self.mixed(mixtures), chosen)
+
+
+class QuiltedMontage(Montage):
+    """A `Montage` whose seams are mended: it is put together anew from patches of its images and of those near them.
+
+    For scenes with an object anywhere. A mean of neighbours, which a `QuiltedGaussian` begins with, has no object
+    where each of them has it elsewhere; in a montage there is one, of which a seam may have cut a part. As in a quilt,
+    each patch is replaced by the nearest one, a little moved if need be, of the images of the draw and of the twelve
+    nearest to each of these: within an image that is its own, and across a seam one that goes on as things do.
+    """
+
+    def draw(
+        self,
+        n: int,
+        seed: int = 0,
+        temperature: float = 1.0,
+        places: Floats | None = None,
+        among: Integers | None = None,
+    ) -> tuple[Activations, list[Mixture]]:
+        """As of `Montage`, but that weights are shares of patches."""
+        values, mixtures = super().draw(n, seed, temperature, places, among)
+        members, chosen = self._members(among), np.zeros((len(values), self.n_samples_seen_), bool)
+        for row, mixture in zip(chosen, mixtures, strict=True):
+            for image in np.searchsorted(self.images_, mixture.images):
+                row[self.nearest(self.coordinates_[image], 1 + BESIDE, members=members)] = True
+        _tell_size(self, chosen)
+        return _quilts_of(self, values, chosen)[:2]
+
+
+def _tell_size(model, chosen):
+    n = np.count_nonzero(chosen.any(axis=0))
+    if (room := 3 * 4 * n * model.mean_.size) > LARGE_BYTES:  # as read, side by side, and with a margin
+        warnings.warn(
+            f"patches of {n} activations of shape {model.shape_} take {room / 1e9:.0f} GB of memory, and many minutes "
+            "to look through: a deeper layer, smaller images or `LocalGaussian` take less.",
+            stacklevel=4,
+        )
+
+
+def _quilts_of(model, draws, chosen):
+    """Quilts of draws (n, h, w, channels), from samples chosen for each, bool (n, m); their shares; see `quilted`."""
+    used = np.flatnonzero(chosen.any(axis=0))
+    images = model.images_[used]
+    quilts, found, apart = quilted(draws, model.real(images), chosen[:, used])
+    return quilts, [_shares(images, which) for which in found], apart
 
 
 class Analogies:

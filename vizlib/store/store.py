@@ -20,6 +20,7 @@ from vizlib.statistics import (
     LayerPair,
     Marginals,
 )
+from vizlib.statistics.snapshots import MAX_SNAPSHOTS
 from vizlib.store import files
 from vizlib.store.drawing import Draw, draw
 from vizlib.store.files import IMAGE
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # The state of the snapshots is enough for these.
-SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "Montage", "BootstrapMix"
+SAMPLERS = "Snapshots", "PCAGaussian", "LocalGaussian", "QuiltedGaussian", "QuiltedMontage", "Montage", "BootstrapMix"
 COPULA = "GaussianCopula"  # which is fitted when it is asked for
-ALIKE = 0.4  # of `Snapshots.shared_` at the second finest resolution, above which images are variations of one theme
+LITTLE = 0.4  # of what images have in common, below which seams of montages are left as they are
+SHRINKS = 0.6  # how what an image has of its own shrinks with the number n of images: as n to the power of -0.6
+DIVERSE = 3.8  # what that is of one image, beyond which images are no variations of one theme
 MEMORY = 2**31  # bytes of activations that a store remembers
 COLUMNS = ("class", "layer", "images", "snapshots", "components", "estimators", "activations", "MB", "time")
 
@@ -177,15 +180,15 @@ class StatsStore:
         """Draw activations of layers that belong together, as `reconstruct` takes them.
 
         Images that are variations of one theme, which `Snapshots.shared_` at the second finest resolution in the store
-        tells, are drawn by `QuiltedGaussian`. Mixtures of others, such as photographs, are multiple exposures: they are
-        drawn by `Montage`.
+        tells, are drawn by `QuiltedGaussian`. Mixtures of others are multiple exposures: of scenes, with an object
+        anywhere, draws are by `QuiltedMontage`, of images with little in common, such as photographs, by `Montage`.
 
         layers: their names, in any order. The deepest is drawn so, each other put together under the one before from
         the same images (`Analogies`; of a montage the same regions of them), or drawn given it (`LayerPair`) where one
         of them has no positions. The name of one stands for it and the last layers of all finer resolutions in the
-        store, None for the last of all resolutions; of these, variations of one theme are drawn at all, of None at the
-        two finest; others at the two deepest, and of all finer ones, and of the image, the draw's `marginals` say what
-        values there are under each position of the deepest.
+        store, None for those of the two finest. Of images with little in common, such as photographs, one stands for it
+        and the next finer, None for the two deepest: of all finer ones, and of the image, the draw's `marginals` say
+        what values there are under each position of the deepest.
 
         seed, temperature, places, among: as of `LocalGaussian.draw`, at the deepest layer; with places n is their
         number.
@@ -201,7 +204,10 @@ class StatsStore:
             key = class_name, asked, files.sha256(file)
         if key not in self._shared:
             self._shared[key] = self.model(class_name, asked, "Snapshots").shared_
-        return "QuiltedGaussian" if self._shared[key] > ALIKE else "Montage"
+        if (shared := self._shared[key]) < LITTLE:
+            return "Montage"
+        own = (1 - shared) * min(self.n_images(class_name), MAX_SNAPSHOTS) ** SHRINKS
+        return "QuiltedGaussian" if own < DIVERSE else "QuiltedMontage"
 
     def last_of_resolutions(self, class_name: str) -> tuple[str, ...]:
         """Of the layers of a class that have positions the last of each resolution, deep to shallow.
