@@ -2,7 +2,8 @@
 
 A detector of each mark, a small network that tells scenes with it from the same scenes without, counts it in scenes of
 the class, in samples of `StatsStore.sample` inverted, and in baselines. What the way to an image does to a mark is
-seen in scenes that are inverted, with it and without. Networks are those of `shortcuts.py first`.
+seen in scenes that are inverted, with it and without. Whether there is an object of the class beside the mark, a
+network says that has learned all classes from scenes without marks. Networks are those of `shortcuts.py first`.
 """
 
 import os
@@ -21,12 +22,15 @@ from worlds import DOCS, write
 import vizlib as viz
 from vizlib._files import written
 from vizlib.explorer.starting import first_layer
+from vizlib.partworld import CLASSES
 
 SHOWN, N, STEPS = 200, 32, 100  # scenes of the class that are collected; images of each kind; steps of each
 SCENES, BASE = 300, 8  # of each class that a detector learns from: scenes, and images of each baseline
 EPOCHS, NOISE, TIMES = 12, 0.04, 4  # of its training; how often it sees the baselines in one of them
+OBJECTS, OBJECT_EPOCHS = 400, 25  # scenes of each class that objects are learned from, how often
 BASELINES = {"Simonyan": viz.simonyan, "Olah": viz.olah}
 KINDS = "scenes", "samples", "inverted, with it", "inverted, without", *BASELINES
+WITH_OBJECT = {f"object in {kind}": kind for kind in KINDS[:2]}
 SEEN = 3  # samples of each network in the figure
 SETTINGS = {"steps": STEPS, "seed": 0, "progress": False}
 
@@ -95,9 +99,25 @@ def kept_carried(case: Case) -> dict[str, np.ndarray]:
         return dict(file)
 
 
+def recogniser() -> keras.Model:
+    """Tells the objects of all classes, wherever they are, and whatever else there is; kept beside the networks."""
+    path = NETWORKS / "objects.keras"
+    if not path.exists():
+        keras.utils.set_random_seed(0)
+        images = np.concatenate([draw(name, OBJECTS, FRESH)[0] for name in CLASSES]) / np.float32(255)
+        rate = keras.optimizers.schedules.CosineDecay(3e-3, OBJECT_EPOCHS * len(images) // 32)
+        model = cnn(len(CLASSES), flat=True)
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+        known = np.repeat(range(len(CLASSES)), OBJECTS)
+        model.fit(images, known, batch_size=32, epochs=OBJECT_EPOCHS, verbose=0)
+        model.save(part := path.with_name(f"part-{path.name}"))
+        part.replace(path)
+    return keras.models.load_model(path)
+
+
 def report(frame: pd.DataFrame) -> str:
     """The table, in Markdown."""
-    head = ["planted", "in", "of its scenes", *KINDS]
+    head = ["planted", "in", "of its scenes", *KINDS, *WITH_OBJECT]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in frame.itertuples(index=False):
         lines.append(f"| {row[0]} | {row[1]} | " + " | ".join(f"{100 * x:.0f}" for x in row[2:-1]) + " |")
@@ -105,13 +125,16 @@ def report(frame: pd.DataFrame) -> str:
 
 
 def main():
-    rows, shown = [], {}
+    rows, shown, objects = [], {}, recogniser()
     for case in cases("first"):
         if not case.mark:
             continue
         found = kept_carried(case)
         shares = {kind: found[f"{kind}: found"].mean() for kind in KINDS}
-        rows.append({"planted": case.mark, "in": case.classes[0], "strength": case.strength} | shares
+        own = CLASSES.index(case.classes[0])
+        held = {name: np.mean(objects.predict(found[kind], verbose=0).argmax(1) == own)
+                for name, kind in WITH_OBJECT.items()}
+        rows.append({"planted": case.mark, "in": case.classes[0], "strength": case.strength} | shares | held
                     | {"detector right": float(found["right"])})
         print({name: x if isinstance(x, str) else round(float(x), 2) for name, x in rows[-1].items()}, flush=True)
         shown[case.mark] = {kind: found[kind][:SEEN] for kind in ("samples", *BASELINES)}

@@ -126,7 +126,7 @@ def test_variations_of_a_theme_are_drawn_at_the_two_finest_layers(store):
 
 
 def test_images_with_little_in_common_are_put_together_and_their_finer_layers_have_marginals(mini, store, monkeypatch):
-    monkeypatch.setattr("vizlib.store.store.ALIKE", 1.0)
+    monkeypatch.setattr("vizlib.store.store.LITTLE", 1.0)
     viz.collect(store, "partworld", ["cat"], ["block1_conv2", "block4_conv3"], n=60, progress=False)
     drawn = store.sample("cat", n=2, seed=3)
     assert list(drawn) == ["block4_conv3", "block3_conv3"] and drawn.facts["layers"] is None

@@ -60,6 +60,24 @@ def test_samplers_are_made_of_the_stored_snapshots(tmp_path, name):
     np.testing.assert_array_equal(model.sample(5, seed=2), kind(rectify=True).fit(VALUES).sample(5, seed=2))
 
 
+@pytest.mark.parametrize(
+    "n, shared, sampler",
+    [
+        (40, 0.67, "QuiltedGaussian"),  # a class of PartWorld, of more and more images
+        (150, 0.84, "QuiltedGaussian"),
+        (300, 0.9, "QuiltedGaussian"),
+        (200, 0.82, "QuiltedMontage"),  # scenes of small objects, anywhere
+        (200, 0.45, "QuiltedMontage"),
+        (350, 0.3, "Montage"),  # photographs, of many images and of few
+        (60, 0.2, "Montage"),
+    ],
+)
+def test_which_sampler_suits_a_class(store, monkeypatch, n, shared, sampler):
+    monkeypatch.setattr(statistics.Snapshots, "shared_", shared)
+    monkeypatch.setattr(StatsStore, "n_images", lambda store, class_name: n)
+    assert store.sampler("cat", "conv") == sampler
+
+
 def test_a_copula_is_fitted_when_it_is_asked_for(store):
     real = store.activations("cat", "conv")
     np.testing.assert_array_equal(
