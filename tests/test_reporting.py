@@ -135,7 +135,8 @@ def test_shortcuts_are_looked_for_once_where_there_are_enough_images(monkeypatch
     asked = []
     frame = pd.DataFrame({"class": ["a"], "ratio": [1 / 3], "confident": [True], "where": [((0, 1, 2, 3, 4),)]})
 
-    def shortcuts(net, images, progress):
+    def shortcuts(net, images, progress, folder):
+        assert folder == tmp_path / "shortcuts"
         asked.append([*map(len, images.values())])
         return frame
 

@@ -2,9 +2,11 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import vizlib as viz
+from vizlib.attribution import interventions
 from vizlib.attribution.components import BLOCK, LUMA, cells, exchanges, off_centre, places, shifted, turns
 
 SIDE, CLASSES = 32, ("red", "green", "blue")
@@ -50,6 +52,35 @@ def test_corner_that_is_read_comes_first_with_its_share_of_the_margin():
     there = 20 * 0.5 / 3 / (20 * 0.4 + 10 * 0.5)  # what any object adds that is moved there, in one of three channels
     assert corner["effect"] == pytest.approx(share - there, abs=1e-5) and corner["confident"]
     assert set(frame["class"][frame["confident"]]) == {"red"}
+
+
+def test_a_call_that_was_stopped_goes_on_with_the_classes_that_are_left(monkeypatch, tmp_path):
+    net, images = network(corner=20), pictures(red=(CORNER, 0.4))
+    whole, outcomes = viz.shortcuts(net, images, progress=False), interventions._outcomes
+    asked = []
+
+    def stopped(net, experiment, *of):
+        asked.append(net.classes[experiment.k])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return outcomes(net, experiment, *of)
+
+    monkeypatch.setattr(interventions, "_outcomes", stopped)
+    folder = tmp_path / "tried" / "here"
+    with pytest.raises(KeyboardInterrupt):
+        viz.shortcuts(net, images, progress=False, folder=folder)
+    assert [path.name for path in folder.iterdir()] == ["red.npz"]
+    pd.testing.assert_frame_equal(viz.shortcuts(net, images, progress=False, folder=folder), whole)
+    assert asked == ["red", "green", "green", "blue"] and len([*folder.iterdir()]) == 3
+    pd.testing.assert_frame_equal(viz.shortcuts(net, images, progress=False, folder=folder), whole)
+    assert len(asked) == 4
+    for path, damaged in zip(sorted(folder.iterdir()), (b"", b"PK\3\4 no archive", b"no array"), strict=True):
+        path.write_bytes(damaged)
+    pd.testing.assert_frame_equal(viz.shortcuts(net, images, progress=False, folder=folder), whole)
+    assert len(asked) == 7
+    viz.shortcuts(net, pictures(red=(CORNER, 0.3)), progress=False, folder=folder)  # other images
+    viz.shortcuts(network(corner=10), pictures(red=(CORNER, 0.3)), progress=False, folder=folder)  # other weights
+    assert len(asked) == 13
 
 
 def test_brightness_that_is_read_comes_first():

@@ -1,13 +1,19 @@
 """Shortcuts: what, beside its object, carries a class on its own when it is put into images of other classes."""
 
+import hashlib
 from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
+from vizlib import __version__
+from vizlib._files import quoted, written
 from vizlib._progress import progress_bar
 from vizlib.attribution.components import AXES, box, cells, exchanges, off_centre, shifted, turns
 from vizlib.attribution.gradients import saliency
@@ -50,7 +56,12 @@ class Outcome(NamedTuple):
         return np.minimum(self.put_in[rows].mean(-1), self.taken_out[rows].mean(-1))
 
 
-def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: bool = True) -> pd.DataFrame:
+def shortcuts(
+    net: Network,
+    images: Mapping[str | int, ArrayLike],
+    progress: bool = True,
+    folder: str | PathLike | None = None,
+) -> pd.DataFrame:
     """What carries each class beside its object, ranked: a pandas DataFrame, a row per class and candidate.
 
     Candidates are places (cells, bands, the frame), brightness, tones and tint, octaves of waves and their directions,
@@ -67,7 +78,8 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     Lim 1981).
 
     images: {class: images (n, h, w, 3)}, float in [0, 1] or uint8, of three classes or more, at least 8 of each, such
-    as the network was trained on. The more classes, the better is known what an object does.
+    as the network was trained on. The more classes, the better is known what an object does. folder: where what was
+    tried of each class is kept, if anywhere, so that a call that was stopped goes on with the others.
 
     Columns: "class", "kind", "name"; "put_in", "taken_out": mean effects in shares of the gap; "effect": the lesser,
     "low" and "high" its 95 % interval (bootstrap over images); "expected": what the same does for other classes
@@ -87,10 +99,19 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
     experiments = {name: _experiment(net, shown, centres, name) for name in shown}
     components, ways = exchanges(net.image_shape[:2]), turns()
     squares = [*cells(net.image_shape[:2]).values()]
-    total = len(shown) * (len(components) + len(AXES) + len(ways) + len(squares))
-    with progress_bar(None, "shortcuts", total, "candidate", disable=not progress) as bar:
-        outcomes = {name: _outcomes(net, experiments[name], components, ways, bar.update) for name in shown}
-        maps = {name: _map(net, experiments[name], squares, bar.update) for name in shown}
+    each = len(components) + len(AXES) + len(ways) + len(squares)
+    outcomes, maps, about = {}, {}, _about(net, shown)
+    with progress_bar(None, "shortcuts", len(shown) * each, "candidate", disable=not progress) as bar:
+        for name, experiment in experiments.items():
+            path = folder and Path(folder) / f"{quoted(str(name))}.npz"
+            if kept := path and _read(path, about):
+                bar.update(each)
+            else:
+                tried = _outcomes(net, experiment, components, ways, bar.update)
+                kept = tried, _map(net, experiment, squares, bar.update)
+                if path:
+                    _keep(path, about, *kept)
+            outcomes[name], maps[name] = kept
     rows = []
     for name in shown:
         others = [other for other in shown if other != name]
@@ -103,6 +124,31 @@ def shortcuts(net: Network, images: Mapping[str | int, ArrayLike], progress: boo
             rows.append(_row(name, key, outcome, np.median(apart), lies))
         rows.append(_row(name, ("patch", "anywhere"), patch, expected, where))
     return pd.DataFrame(rows).sort_values("ratio", ascending=False, ignore_index=True)
+
+
+def _about(net, images):
+    """What all that is tried depends on: SHA-256."""
+    shown = [(name, x.shape, hashlib.sha256(x.tobytes()).hexdigest()) for name, x in images.items()]
+    return hashlib.sha256(repr((__version__, net.fingerprint, shown)).encode()).hexdigest()
+
+
+def _read(path, about):
+    """What `_keep` wrote about the same; None where there is no such file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["about"]) != about:
+                return None
+            rows = zip(file["keys"], file["put_in"], file["taken_out"], file["turned"], strict=True)
+            return {tuple(map(str, key)): Outcome(*outcome) for key, *outcome in rows}, file["map"]
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile):
+        return None
+
+
+def _keep(path, about, outcomes, found):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {name: [getattr(x, name) for x in outcomes.values()] for name in Outcome._fields}
+    with written(path) as part, part.open("wb") as file:
+        np.savez(file, about=about, keys=[*outcomes], map=found, **told)
 
 
 def _centres(net, images, name):

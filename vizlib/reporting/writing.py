@@ -25,7 +25,8 @@ from vizlib.store import StatsStore, collect
 
 FRESH = 6  # of so many images one is kept from the statistics, to be asked about
 TRIED = 16  # images of each class that shortcuts are looked for in, which has the network see each 950 times
-STATISTICS, RECORD, TRIALS, INDEX = "statistics", "{}.json", "shortcuts.tried.json", "index.html"
+STATISTICS, RECORD, INDEX = "statistics", "{}.json", "index.html"
+TRIALS, TRIED_OF = "shortcuts.tried.json", "shortcuts"  # what shortcuts are told of all classes, and of each
 
 
 def report(
@@ -40,18 +41,19 @@ def report(
     """Write what a network has learned of each class as pages of static HTML, and return the path of their index.
 
     net: a network with class names. source: as `load_images` takes it. folder: where the pages go, and the statistics,
-    in its folder `statistics`. classes: names; None for all that network and source share. n: images of each class, of
-    which five sixths are collected and the others asked about. judge: a network that says what it sees in new images;
-    None for the embedded one, if the source is "partworld", or else the network itself.
+    in its folder `statistics`, and what was tried for shortcuts, in `shortcuts`. classes: names; None for all that
+    network and source share. n: images of each class, of which five sixths are collected and the others asked about.
+    judge: a network that says what it sees in new images; None for the embedded one, if the source is "partworld", or
+    else the network itself.
 
     A page tells how many images are recognised and what the others are taken for; which channels tell the class from
     the others, and their strongest images; what in images, right and wrong, speaks for the class; new images of it, the
     baseline's, the nearest real ones, and what the judge says; what it shares with the class that it is mostly confused
     with; and what speaks for it that should not matter (`shortcuts`). The index has the table of all classes.
 
-    A call that was stopped goes on with the classes whose pages are missing; pages of other images, weights or of
-    another version are made anew. Raises ValueError for a network without class names, for fewer than two classes and
-    for unknown ones, and for n < 12.
+    A call that was stopped goes on with the classes that were not tried or whose pages are missing; what is of other
+    images, weights or of another version is made anew. Raises ValueError for a network without class names, for fewer
+    than two classes and for unknown ones, and for n < 12.
     """
     names = _names(net, source, classes)
     if n < 2 * FRESH:
@@ -123,7 +125,7 @@ def _shortcuts(net, found, path, key, progress):
         return None
     kept = _read(path, key)
     if kept is None:
-        frame = shortcuts(net, images, progress)
+        frame = shortcuts(net, images, progress, path.with_name(TRIED_OF))
         kept = json.loads(frame.to_json(orient="split", double_precision=15))
         _keep(path, key, kept)
     return pd.DataFrame(**kept)
