@@ -35,12 +35,12 @@ class Counts:
 
         Cells are sums over positions, as shares of a mean over the image: those of an image add up to its means.
         """
+        from sklearn.covariance import ledoit_wolf
+
         rng, (m, *grid, channels) = np.random.default_rng(0), cells.shape
         means = cells.sum(axis=(1, 2), dtype="float64")
         held_out, shown = np.split(rng.permutation(m), [int(HELD_OUT * m)])
         random = self._means(cells, _random_layouts(rng, m, parts, grid))
-        from sklearn.covariance import ledoit_wolf
-
         real, _ = ledoit_wolf(means[shown])
         real += np.finfo("float32").eps * (np.trace(real) or 1) / channels * np.eye(channels)
         values, vectors = eigh(np.cov(random.T).reshape(channels, channels), real)

@@ -45,7 +45,8 @@ class Montage(LocalGaussian):
     seams the sum is least of 1 less the cosine, about the channels' means, of what the two images have there: the
     seams of Kwatra et al. 2003 and the montages of Agarwala et al. 2004, of activations. At a deep layer, where an
     activation says what lies where and not how it looks, they are new images. No image is in two draws as long as
-    there are enough; of more than 512 a random 512 are looked at.
+    there are enough; of more than 512 a random 512 are looked at. Where there are three or more for each channel, draws
+    have as much of everything as they do, such as one object (`Counts`).
 
     temperature: how far from the typical: it multiplies these shares of the class. places: a draw of each is made of
     the eighth of the images that are nearest along the components asked for, and begins with the one of these that is
