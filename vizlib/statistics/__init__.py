@@ -6,6 +6,7 @@ Samplers share one decomposition, `Snapshots`, and its state: each of `PCAGaussi
 
 from vizlib.statistics.agreement import sampler_agreement
 from vizlib.statistics.copula import GaussianCopula
+from vizlib.statistics.counts import Counts
 from vizlib.statistics.gaussian import PCAGaussian, pooled, relative_mahalanobis
 from vizlib.statistics.image import (
     ImageStatistics,
@@ -27,6 +28,7 @@ from vizlib.statistics.strongest import Strongest
 __all__ = [
     "Analogies",
     "BootstrapMix",
+    "Counts",
     "GaussianCopula",
     "ImageStatistics",
     "LayerPair",
