@@ -55,7 +55,7 @@ def test_corner_that_is_read_comes_first_with_its_share_of_the_margin():
 
 
 def test_a_call_that_was_stopped_goes_on_with_the_classes_that_are_left(monkeypatch, tmp_path):
-    net, images = network(corner=20), pictures(red=(CORNER, 0.4))
+    net, images = network(corner=20), pictures(8, red=(CORNER, 0.4))
     whole, outcomes = viz.shortcuts(net, images, progress=False), interventions._outcomes
     asked = []
 
@@ -78,8 +78,8 @@ def test_a_call_that_was_stopped_goes_on_with_the_classes_that_are_left(monkeypa
         path.write_bytes(damaged)
     pd.testing.assert_frame_equal(viz.shortcuts(net, images, progress=False, folder=folder), whole)
     assert len(asked) == 7
-    viz.shortcuts(net, pictures(red=(CORNER, 0.3)), progress=False, folder=folder)  # other images
-    viz.shortcuts(network(corner=10), pictures(red=(CORNER, 0.3)), progress=False, folder=folder)  # other weights
+    viz.shortcuts(net, pictures(8, red=(CORNER, 0.3)), progress=False, folder=folder)  # other images
+    viz.shortcuts(network(corner=10), pictures(8, red=(CORNER, 0.3)), progress=False, folder=folder)  # other weights
     assert len(asked) == 13
 
 
