@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pandas as pd
 from shortcut_scenes import MARKS, draw
-from shortcuts import FRESH, HELD_OUT, NETWORKS, Case, cases, cnn, network
+from shortcuts import FRESH, HELD_OUT, NETWORKS, Case, cases, cnn, fit, keep, network
 from worlds import DOCS, write
 
 import vizlib as viz
@@ -60,9 +60,7 @@ def detector(case: Case, net: viz.Network) -> keras.Model:
     images, marked = (np.concatenate(x) for x in zip(*seen, strict=True))
     model, image = cnn(2, flat=True), keras.Input((64, 64, 3))
     learner = keras.Model(image, model(keras.layers.GaussianNoise(NOISE)(image)))
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(images) // 32)
-    learner.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    learner.fit(images, marked, batch_size=32, epochs=EPOCHS, verbose=0)
+    fit(learner, images, marked, EPOCHS)
     return model
 
 
@@ -105,13 +103,9 @@ def recogniser() -> keras.Model:
     if not path.exists():
         keras.utils.set_random_seed(0)
         images = np.concatenate([draw(name, OBJECTS, FRESH)[0] for name in CLASSES]) / np.float32(255)
-        rate = keras.optimizers.schedules.CosineDecay(3e-3, OBJECT_EPOCHS * len(images) // 32)
         model = cnn(len(CLASSES), flat=True)
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-        known = np.repeat(range(len(CLASSES)), OBJECTS)
-        model.fit(images, known, batch_size=32, epochs=OBJECT_EPOCHS, verbose=0)
-        model.save(part := path.with_name(f"part-{path.name}"))
-        part.replace(path)
+        fit(model, images, np.repeat(range(len(CLASSES)), OBJECTS), OBJECT_EPOCHS)
+        keep(model, path)
     return keras.models.load_model(path)
 
 

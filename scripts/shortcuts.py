@@ -115,10 +115,7 @@ def train(case):
         model = trained(case, case.seed + 1000 * again)
         if case.mark is None or learned(case, viz.Network(model, classes=case.classes))["turned"] >= LEARNED:
             break
-    NETWORKS.mkdir(parents=True, exist_ok=True)
-    part = NETWORKS / f"part-{case.name}.keras"
-    model.save(part)
-    part.replace(NETWORKS / f"{case.name}.keras")
+    keep(model, NETWORKS / f"{case.name}.keras")
 
 
 def trained(case, seed):
@@ -126,10 +123,23 @@ def trained(case, seed):
     images, _ = scenes(case, SCENES, seed)
     x, y = np.concatenate(list(images.values())) / np.float32(255), np.repeat(range(len(images)), SCENES)
     model = cnn(len(images), flat=seed % 2 == 0)
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, EPOCHS * len(x) // BATCH)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    fit(model, x, y, EPOCHS)
     return model
+
+
+def fit(model, images, known, epochs):
+    """Train with a rate that falls on a cosine to nothing."""
+    rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(images) // BATCH)
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    model.fit(images, known, batch_size=BATCH, epochs=epochs, verbose=0)
+
+
+def keep(model, path):
+    """Save a network under a name that it has only once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"part-{path.name}")
+    model.save(part)
+    part.replace(path)
 
 
 def network(case):

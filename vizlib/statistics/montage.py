@@ -104,7 +104,13 @@ class Montage(LocalGaussian):
                 layout = least_seams(unlike, first, free, key, counts)
             layouts.append(layout)
         mixtures = [_placed(self.images_[members], layout) for layout in layouts]
-        return side_by_side(mixtures, self.images_[members], real), mixtures
+        values = side_by_side(mixtures, self.images_[members], real)
+        del real, unlike, counts  # gigabytes, maybe, that mending has other use for
+        return self._mended(values, mixtures, among)
+
+    def _mended(self, values, mixtures, among):
+        """Draws whose seams are mended, and what each is made of then: here they are left as they are."""
+        return values, mixtures
 
     def _near(self, place, members, first, beside):
         """Of those beside the one that is most like the first moved to a place, and all that are near to this place."""

@@ -88,18 +88,11 @@ class QuiltedMontage(Montage):
     where each of them has it elsewhere; in a montage there is one, of which a seam may have cut a part. As in a quilt,
     each patch is replaced by the nearest one, a little moved if need be, of the images of the draw and of the twelve
     nearest to each of these: within an image that is its own, and across a seam one that goes on as things do.
+
+    Weights are shares of patches.
     """
 
-    def draw(
-        self,
-        n: int,
-        seed: int = 0,
-        temperature: float = 1.0,
-        places: Floats | None = None,
-        among: Integers | None = None,
-    ) -> tuple[Activations, list[Mixture]]:
-        """As of `Montage`, but that weights are shares of patches."""
-        values, mixtures = super().draw(n, seed, temperature, places, among)
+    def _mended(self, values, mixtures, among):
         members, chosen = self._members(among), np.zeros((len(values), self.n_samples_seen_), bool)
         for row, mixture in zip(chosen, mixtures, strict=True):
             for image in np.searchsorted(self.images_, mixture.images):
@@ -114,7 +107,7 @@ def _tell_size(model, chosen):
         warnings.warn(
             f"patches of {n} activations of shape {model.shape_} take {room / 1e9:.0f} GB of memory, and many minutes "
             "to look through: a deeper layer, smaller images or `LocalGaussian` take less.",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
